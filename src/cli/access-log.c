@@ -20,7 +20,7 @@
 enum
 {
   MAX_QUEUED = 4096,    /* lines that wait for the writer, of some hundred bytes each */
-  CLOSE_TIMEOUT = 5000, /* ms, for those that are left at the end */
+  CLOSE_TIMEOUT = 5000, /* ms, to write what is left at the end */
 };
 
 /* An item of the queue. */
@@ -32,30 +32,30 @@ typedef struct
     REOPEN,
     END,
   } what;
-  GPtrArray *fields; /* of an entry: names and values in turn, all of them strings, */
-  char *text;        /* and it as a line, or for the journal its message */
+  GPtrArray *fields; /* of an entry: names and values in turn, all of them strings */
+  char *text;        /* the entry as a line, or for the journal its message */
 } Item;
 
 struct _AccessLog
 {
-  gatomicrefcount refs; /* the writer has one */
+  gatomicrefcount refs; /* the writer holds one */
   TcpGateway *gateway;
   char *path; /* NULL for stdout and for the journal */
   gboolean is_journal;
   GAsyncQueue *queue;
-  atomic_bool reopens; /* it is in the queue */
+  atomic_bool reopens; /* a REOPEN is queued */
   atomic_ullong written;
   atomic_ullong dropped;
   atomic_ullong failed;
 
-  /* Only touched by the writer, once it runs. */
+  /* only used by the writer, once it runs */
   int fd;
-  gboolean is_broken; /* the last line was not written, and that was said, */
-  gboolean is_torn;   /* or only a part of it */
+  gboolean is_broken; /* the last line was not written, which was logged */
+  gboolean is_torn;   /* or only a part of it was written */
 
   GMutex mutex;
   GCond cond;
-  gboolean has_ended; /* under the mutex: the writer */
+  gboolean has_ended; /* under the mutex: the writer has ended */
 };
 
 static void
@@ -85,7 +85,7 @@ log_unref (AccessLog *self)
 
 /* The writer */
 
-/* A file that is a pipe or a terminal may be without blocking for the sake of others. */
+/* A file that is a pipe or a terminal may be non-blocking, as set by another process. */
 static gboolean
 write_all (AccessLog  *self,
            const char *data,
@@ -115,7 +115,7 @@ write_all (AccessLog  *self,
   return TRUE;
 }
 
-/* A line begins behind what is left of another. */
+/* A line begins after the rest of an incomplete one. */
 static gboolean
 write_line (AccessLog  *self,
             const char *line)
@@ -159,14 +159,14 @@ write_item (AccessLog  *self,
   self->is_broken = TRUE;
 }
 
-/* A pipe that nobody reads is an error. */
+/* A pipe without a reader is an error. */
 static int
 open_file (const char *path)
 {
   return open (path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 }
 
-/* The one of that name may be another by now. */
+/* The file may have been replaced by another of that name. */
 static void
 reopen (AccessLog *self)
 {
@@ -218,7 +218,7 @@ writer_run (gpointer data)
 
 /* Entries */
 
-/* How it ended: `closed`, or the code of the error. */
+/* How the connection ended: `closed`, or the code of the error. */
 static const char *
 get_end (const GError *error)
 {
@@ -308,7 +308,7 @@ on_connection_closed (TcpEndpoint   *endpoint,
 {
   Item *item;
 
-  /* Before it is made, which takes longer. */
+  /* Checked before the item is made, which takes longer. */
   if (g_async_queue_length (self->queue) >= MAX_QUEUED)
     {
       if (atomic_fetch_add (&self->dropped, 1) == 0)
@@ -324,7 +324,7 @@ on_connection_closed (TcpEndpoint   *endpoint,
   g_async_queue_push (self->queue, item);
 }
 
-/* Life */
+/* Creation and destruction */
 
 static void
 push (AccessLog *self,
@@ -381,8 +381,8 @@ access_log_open (const char  *where,
 /**
  * access_log_reopen:
  *
- * Opens the file anew, behind what waits to be written: it may have been moved away. Asked for again before it has done so,
- * it does that once, and the queue stays as short.
+ * Opens the file again, after the queued lines were written: it may have been moved. If this is called again before
+ * that happens, the file is opened once, so that the queue does not grow.
  */
 void
 access_log_reopen (AccessLog *self)
@@ -403,7 +403,7 @@ access_log_get_counts (const AccessLog *self,
 /**
  * access_log_close:
  *
- * Waits until all is written, or for some seconds.
+ * Waits until all lines are written, but not longer than some seconds.
  */
 void
 access_log_close (AccessLog *self)

@@ -6,15 +6,15 @@
 
 G_BEGIN_DECLS
 
-/* A line for each connection of a gateway that has ended: a JSON object, in a file or on stdout, or an entry of the
- * journal. A thread writes it, so that a slow disk keeps nobody waiting. */
+/* Writes a line for each connection of a gateway that has ended: a JSON object, in a file or on stdout, or an entry of
+ * the journal. A thread writes them, so that a slow disk does not delay connections. */
 typedef struct _AccessLog AccessLog;
 
 typedef struct
 {
   guint64 written;
-  guint64 dropped; /* the writer was too slow */
-  guint64 failed;  /* it could not write them */
+  guint64 dropped; /* because the writer was too slow */
+  guint64 failed;  /* the writer could not write them */
 } AccessLogCounts;
 
 AccessLog *access_log_open (const char  *where,

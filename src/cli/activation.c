@@ -15,13 +15,13 @@ enum
   MAX_SOCKETS = 1024,
 };
 
-/* What sd_listen_fds_with_names(3) calls one without a name. */
+/* The name of a socket without one, see sd_listen_fds_with_names(3). */
 #define UNKNOWN "unknown"
 
 typedef struct
 {
   char *name;
-  int fd; /* -1 once it was taken */
+  int fd; /* -1 once taken */
 } Passed;
 
 static GArray *passed; /* of Passed; NULL if there are none */
@@ -38,9 +38,9 @@ take_variable (const char *name)
 /**
  * activation_init:
  *
- * Takes the variables out of the environment, and keeps the descriptors from commands that are run on behalf of a
- * tunnel. Variables that are meant for another process, such as one of which this is a child, are ignored. To be
- * called before there are threads.
+ * Removes the variables from the environment, and makes the descriptors inaccessible to commands that are run for a
+ * tunnel. Variables for another process, such as the parent of this one, are ignored. Must be called before there are
+ * threads.
  */
 void
 activation_init (void)
@@ -75,7 +75,7 @@ activation_has_sockets (void)
   return passed != NULL && passed->len > 0;
 }
 
-/* Those that are left; @named with this name, or NULL for any. */
+/* The number of sockets that are left, only those named @named unless that is NULL. */
 static guint
 count_left (const char  *named,
             Passed     **last)
@@ -94,7 +94,7 @@ count_left (const char  *named,
   return n;
 }
 
-/* The names of those that are left; NULL if there are none. */
+/* The names of the sockets that are left; NULL if there are none. */
 static char *
 describe_rest (void)
 {
@@ -110,7 +110,7 @@ describe_rest (void)
   return text->len > 0 ? g_string_free (g_steal_pointer (&text), FALSE) : NULL;
 }
 
-/* Whoever connects to one of them waits for ever. */
+/* Clients that connect to one of these sockets would wait forever. */
 void
 activation_warn_of_rest (void)
 {
@@ -124,7 +124,7 @@ activation_warn_of_rest (void)
  * activation_take:
  * @name: (nullable): its FileDescriptorName=, or %NULL for the only one
  *
- * Each is given once.
+ * Each socket is returned once.
  */
 GSocket *
 activation_take (const char  *name,

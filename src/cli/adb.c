@@ -14,9 +14,9 @@
 
 enum
 {
-  FIRST_DELAY = 1,  /* s before adb is asked to connect again, */
-  MAX_DELAY = 30,   /* which doubles up to this */
-  STEADY_AFTER = 10, /* s of a connection after which the delays restart */
+  FIRST_DELAY = 1,  /* s before adb is asked to connect again */
+  MAX_DELAY = 30,   /* s, up to which the delay doubles */
+  STEADY_AFTER = 10, /* s of a connection after which the delay restarts */
   PATIENCE = 5,     /* s for adb to disconnect */
 };
 
@@ -25,13 +25,13 @@ struct _Adb
   TcpTunnel *tunnel;
   const AdbCallbacks *callbacks;
   gpointer data;
-  char *device; /* what adb calls it */
-  GCancellable *cancellable; /* of what waits for its end */
+  char *device; /* the name of the device in adb */
+  GCancellable *cancellable; /* for calls that wait for the end of the process */
   GSubprocess *process;      /* one at a time */
-  guint timer;               /* until adb connects again, or may take no longer to disconnect */
+  guint timer;               /* until adb connects again, or must have disconnected */
   guint delay;               /* s, the next one */
-  gint64 connected_at;       /* 0 if it is not */
-  gboolean lost;             /* a connection ended while adb was at it */
+  gint64 connected_at;       /* 0 if it is not connected */
+  gboolean lost;             /* a connection ended while adb was running */
   gboolean stopping;
   gboolean over;
 };
@@ -41,7 +41,7 @@ static void adb_connect (Adb *self);
 /**
  * adb_check:
  *
- * Returns: whether there is such a program
+ * Returns: whether the program exists
  */
 gboolean
 adb_check (GError **error)
@@ -54,7 +54,7 @@ adb_check (GError **error)
   return path != NULL;
 }
 
-/* As other programs reach it: the unspecified address is none to connect to. */
+/* The address for other programs: the unspecified address cannot be connected to. */
 static char *
 find_device (TcpTunnel *tunnel)
 {
@@ -78,7 +78,7 @@ on_delay_over (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* Gives the delay, in s. */
+/* Returns the delay, in s. */
 static guint
 adb_connect_later (Adb *self)
 {
@@ -105,7 +105,8 @@ on_connection_closed (TcpTunnel     *tunnel,
     adb_connect_later (self);
 }
 
-/* What it has printed. Not until the pipe ends: the server that it may have started lives on. */
+/* Returns what it has printed. Does not wait for the end of the pipe, since the server that it may have started keeps
+ * running. */
 static char *
 read_output (GSubprocess *process)
 {
@@ -123,8 +124,7 @@ read_output (GSubprocess *process)
   return g_strndup (text, used);
 }
 
-/* The line that reports the connection, or NULL. The exit status of old versions is 0 in any
- * case. */
+/* Returns the line that reports the connection, or NULL. Old versions always exit with status 0. */
 static char *
 find_success (const char *output)
 {
@@ -136,7 +136,7 @@ find_success (const char *output)
   return NULL;
 }
 
-/* The last line that is not empty. */
+/* Returns the last non-empty line. */
 static char *
 find_reason (const char  *output,
              GSubprocess *process)
@@ -172,7 +172,7 @@ on_connect_ended (GObject      *object,
   g_autofree char *output = NULL;
   g_autofree char *success = NULL;
 
-  /* Otherwise this is gone. */
+  /* Otherwise the object is gone. */
   if (!g_subprocess_wait_finish (G_SUBPROCESS (object), result, &error))
     return;
   process = g_steal_pointer (&self->process);
@@ -269,9 +269,9 @@ adb_disconnect (Adb *self)
 
 /**
  * adb_new:
- * @tunnel: one that listens on a TCP port
+ * @tunnel: a tunnel that listens on a TCP port
  *
- * Runs `adb connect`, and again after each connection of the tunnel that has ended, with a delay.
+ * Runs `adb connect`, and again, with a delay, after each connection of the tunnel that has ended.
  */
 Adb *
 adb_new (TcpTunnel          *tunnel,
@@ -310,7 +310,7 @@ adb_is_running (Adb *self)
   return !self->over;
 }
 
-/* That which is under way, without the server that it may have started. */
+/* Signals the current process, but not the server that it may have started. */
 static void
 send_signal (Adb *self,
              int  number)
@@ -322,7 +322,7 @@ send_signal (Adb *self,
 /**
  * adb_stop:
  *
- * Runs `adb disconnect`, without which adb would go on to try. Its end is reported.
+ * Runs `adb disconnect`, without which adb would keep trying to connect. Its end is reported.
  */
 void
 adb_stop (Adb *self)
@@ -338,7 +338,7 @@ adb_stop (Adb *self)
     adb_disconnect (self);
 }
 
-/* At once. */
+/* Ends it at once. */
 void
 adb_kill (Adb *self)
 {

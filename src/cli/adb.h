@@ -15,7 +15,7 @@ typedef struct
                 gpointer    data);
   void (*failed) (const char *problem,
                   gpointer    data);
-  void (*ended) (gpointer data); /* adb has disconnected, after adb_stop() */
+  void (*ended) (gpointer data); /* adb has disconnected, after adb_stop () */
 } AdbCallbacks;
 
 gboolean adb_check (GError **error);

@@ -12,8 +12,8 @@ struct _AdminHosts
 
 /**
  * admin_hosts_new:
- * @own: at which it listens
- * @further: (nullable): by which it is known, too
+ * @own: the name at which it listens
+ * @further: (nullable): further names of the host
  */
 AdminHosts *
 admin_hosts_new (const char        *own,
@@ -36,7 +36,7 @@ admin_hosts_free (AdminHosts *self)
   g_free (self);
 }
 
-/* Without its port, and without the brackets of IPv6. */
+/* Returns the host without its port, and without the brackets of IPv6. */
 static char *
 get_host (const char *header)
 {
@@ -55,8 +55,8 @@ get_host (const char *header)
  * admin_hosts_allow:
  * @header: (nullable): the header `Host` of a request
  *
- * Addresses are always allowed: with one in its URL, a page comes from there. So are requests without the header: those of
- * browsers have it, those with which load balancers check health may not.
+ * Addresses are always allowed: a page with an address in its URL comes from that address. Requests without the header
+ * are allowed too: browsers always send it, but load balancers that check health may not.
  */
 gboolean
 admin_hosts_allow (const AdminHosts *self,

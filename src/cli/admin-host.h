@@ -6,8 +6,9 @@
 
 G_BEGIN_DECLS
 
-/* By which names the admin listener may be asked for. A page of anybody can have its own name lead to 127.0.0.1, and
- * would then be taken by a browser for one of the same origin (DNS rebinding); but it cannot have another Host. */
+/* The host names with which the admin listener may be accessed. Any web page can let its own name resolve to 127.0.0.1,
+ * and a browser would then treat the listener as the same origin (DNS rebinding); but the page cannot change the Host
+ * header. */
 typedef struct _AdminHosts AdminHosts;
 
 AdminHosts *admin_hosts_new (const char        *own,

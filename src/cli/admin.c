@@ -23,16 +23,16 @@
 
 enum
 {
-  MAX_CONNECTIONS = 32,   /* of clients; beyond that the oldest goes */
+  MAX_CONNECTIONS = 32,   /* of clients; beyond that the oldest is closed */
   IDLE_TIMEOUT = 10,      /* s, without a byte */
   SHOWN_CONNECTIONS = 100,
   MAX_SHOWN_CONNECTIONS = 1000,
 };
 
-/* Where the files of the page are among the resources of the program. */
+/* The path of the files of the page in the resources of the program. */
 #define PAGE "/tcp-tunnel/"
 
-/* Nothing comes from elsewhere, and nobody else may show the page. */
+/* The page loads nothing from other origins, and cannot be embedded in another page. */
 #define POLICY "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; " \
                "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
@@ -42,14 +42,14 @@ struct _Admin
   AdminState state;
   const AccessLog *log;
   Ledger *ledger;
-  Ready *ready; /* NULL if the target is not looked at */
+  Ready *ready; /* NULL if the target is not checked */
   AdminHosts *hosts; /* NULL for any */
   GDateTime *started;
   gint64 began;
   SoupServer *server;
   GSocketService *service;
   char *path; /* of a Unix socket */
-  GQueue connections; /* of GSocketConnection, not owned, the oldest first */
+  GQueue connections; /* of GSocketConnection, not owned, oldest first */
 };
 
 typedef void (*AnswerFunc) (Admin             *self,
@@ -64,7 +64,7 @@ answer (SoupServerMessage *message,
         const char        *type,
         const char        *text)
 {
-  /* One that libsoup has no name for. */
+  /* libsoup has no name for this status. */
   soup_server_message_set_status (message, status,
                                   status == SOUP_STATUS_MISDIRECTED_REQUEST ? "Misdirected Request" : NULL);
   soup_server_message_set_response (message, type, SOUP_MEMORY_COPY, text, strlen (text));
@@ -219,7 +219,7 @@ set_headers (SoupServerMessage *message)
   SoupMessageHeaders *headers = soup_server_message_get_response_headers (message);
 
   soup_message_headers_replace (headers, "Cache-Control", "no-store");
-  /* A server of libsoup's that does not listen itself closes after each answer, and would not say so. */
+  /* A server of libsoup's that does not listen itself closes after each answer, without announcing that. */
   soup_message_headers_replace (headers, "Connection", "close");
   soup_message_headers_replace (headers, "Content-Security-Policy", POLICY);
   soup_message_headers_replace (headers, "Cross-Origin-Resource-Policy", "same-origin");
@@ -261,7 +261,7 @@ on_request (SoupServer        *server,
   answer_text (message, SOUP_STATUS_NOT_FOUND, "There is nothing at this path.\n");
 }
 
-/* What a request has behind its head is of no use, and is not kept. */
+/* The body of a request is not used, and not kept. */
 static void
 on_request_started (SoupServer        *server,
                     SoupServerMessage *message,
@@ -298,7 +298,7 @@ on_incoming (GSocketService    *service,
 
       g_socket_shutdown (g_socket_connection_get_socket (oldest), TRUE, TRUE, NULL);
     }
-  /* They go when libsoup has seen that. */
+  /* They are removed when libsoup has detected that. */
   if (self->connections.length >= 2 * MAX_CONNECTIONS)
     return TRUE;
 
@@ -311,7 +311,7 @@ on_incoming (GSocketService    *service,
 
 /* Listening */
 
-/* One that nobody listens at is left behind. */
+/* Removes a socket on which no program listens. */
 static gboolean
 remove_stale (const char *path)
 {
@@ -352,7 +352,7 @@ listen_unix (Admin       *self,
     }
 
   self->path = g_strdup (path);
-  /* Nobody is let in before somebody listens. */
+  /* No client can connect before the server listens. */
   if (g_chmod (path, 0660) != 0)
     {
       g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), _("the mode cannot be set: %s"), g_strerror (errno));
@@ -399,13 +399,13 @@ listen_inet (Admin       *self,
       inet = g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (bound));
       announce (self, bound, g_inet_address_get_is_loopback (inet));
       any = TRUE;
-      /* Another one would have another port. */
+      /* Another address would get another port. */
       if (port == 0)
         return TRUE;
     }
 }
 
-/* A gateway that is never started has the properties that make up the place. */
+/* A gateway that is never started has the properties for the address. */
 static TcpGateway *
 read_listen (const char  *option,
              const char  *text,
@@ -413,7 +413,7 @@ read_listen (const char  *option,
 {
   g_autoptr (TcpGateway) place = tcp_gateway_new (NULL);
 
-  /* It would be taken as often as this is read. */
+  /* It would be taken each time that this is read. */
   if (options_is_activated (text))
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
@@ -426,7 +426,7 @@ read_listen (const char  *option,
 
 /**
  * admin_check_listen:
- * @option: what it is called in a message
+ * @option: the name of the option, for messages
  * @text: (nullable): where to listen
  */
 gboolean
@@ -466,7 +466,7 @@ admin_listen (Admin               *self,
 /**
  * admin_new:
  *
- * Answers from now on. @options need to stay only for this call, but for the log.
+ * Answers requests from now on. @options need to be valid only during this call, except the log.
  *
  * Returns: (nullable): the listener
  */

@@ -8,8 +8,8 @@
 
 G_BEGIN_DECLS
 
-/* What a gateway says of itself over HTTP, at an address of its own: whether it lives, whether it is ready, its
- * figures, and a page for people. It changes nothing. */
+/* The state of a gateway over HTTP, at an address of its own: its health, its readiness, its metrics, and a status
+ * page. It changes nothing. */
 typedef struct _Admin Admin;
 
 typedef enum
@@ -21,8 +21,9 @@ typedef enum
 
 typedef struct
 {
-  const char *listen;        /* as options_read_listen() takes it */
-  const char *const *hosts;  /* by which it is asked for, beside addresses and localhost; nullable */
+  const char *listen;        /* in the form of options_read_listen () */
+  const char *const *hosts;  /* host names with which it may be accessed, in addition to addresses and localhost;
+                              * nullable */
   gboolean check_target;     /* it is not ready while its target cannot be reached */
   const AccessLog *log;      /* nullable */
 } AdminOptions;

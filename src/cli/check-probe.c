@@ -8,34 +8,34 @@
 
 #include "cli/format.h"
 
-#define MAX_NAMES 5 /* of a certificate that a line lists */
+#define MAX_NAMES 5 /* of a certificate, in one line */
 
 struct _Probe
 {
   GUri *uri;
   gboolean secure;
   char *host;
-  char *identity; /* for TLS: the host of the URL, though another may be connected to */
+  char *identity; /* for TLS: the host of the URL, even if another one is connected to */
   guint port;
   GTlsDatabase *database; /* NULL for that of the system */
-  guint timeout;          /* of a step, in ms */
+  guint timeout;          /* for a step, in ms */
 
-  GCancellable *cancellable; /* of the step that is under way */
+  GCancellable *cancellable; /* for the current step */
   gboolean timed_out;
   gboolean stopped;
-  guint pending; /* calls that are under way */
-  GAsyncResult *result; /* of the last that was alone */
+  guint pending; /* the number of calls in progress */
+  GAsyncResult *result; /* of the last call, in steps with a single one */
 
-  char *proxy; /* URL of the first, NULL if there is none */
+  char *proxy; /* the URL of the first proxy, NULL if there is none */
   char *proxy_display;
-  GError *proxy_error; /* why it is not known */
+  GError *proxy_error; /* why the proxy is not known */
   GPtrArray *addresses; /* of GSocketAddress */
-  GIOStream *stream;    /* of the first that was connected */
+  GIOStream *stream;    /* of the first connected address */
   gint64 connecting_took;
   GTlsCertificateFlags refused_for;
 };
 
-/* The tunnel has found it to be of the form HOST:PORT. */
+/* The tunnel has checked that it has the form HOST:PORT. */
 static void
 probe_divert (Probe      *self,
               const char *connect_to)
@@ -92,7 +92,7 @@ probe_free (Probe *self)
   g_free (self);
 }
 
-/* Ends the step that is under way, and those that follow. */
+/* Ends the current step, and the following ones. */
 void
 probe_stop (Probe *self)
 {
@@ -121,7 +121,7 @@ probe_begin (Probe *self)
     g_cancellable_cancel (self->cancellable);
 }
 
-/* Until all calls of the step have ended. */
+/* Waits until all calls of the step have ended. */
 static void
 probe_wait (Probe *self)
 {
@@ -143,7 +143,7 @@ on_done (GObject      *object,
   self->pending--;
 }
 
-/* Waits for a step that is one call, which ends with on_done(). */
+/* Waits for a step that is a single call, which ends with on_done (). */
 static GAsyncResult *
 probe_await (Probe *self)
 {
@@ -182,8 +182,8 @@ join_proxy (GUri *uri)
 /**
  * probe_find_proxy:
  *
- * To be called first, as it decides who resolves the name. Proxies are configured for http and
- * https.
+ * Must be called first, since the result determines whether the name is resolved here. Proxies are configured for http
+ * and https.
  */
 void
 probe_find_proxy (Probe *self)
@@ -202,12 +202,12 @@ probe_find_proxy (Probe *self)
   if (self->proxy == NULL)
     return;
   parsed = g_uri_parse (self->proxy, G_URI_FLAGS_HAS_PASSWORD | G_URI_FLAGS_ENCODED, NULL);
-  /* What cannot be taken apart may have a password in it. */
+  /* A URL that cannot be parsed may contain a password. */
   self->proxy_display = parsed != NULL ? join_proxy (parsed) : g_strdup (_("a proxy whose URL is not valid"));
 }
 
-/* The variable of the environment that names proxies for this URL, of which the lower case has
- * precedence; NULL if none is set. */
+/* The environment variable with the proxy for this URL, of which the lower-case one has precedence; NULL if none is
+ * set. */
 static const char *
 probe_get_variable (Probe *self)
 {
@@ -220,7 +220,7 @@ probe_get_variable (Probe *self)
   return NULL;
 }
 
-/* Where it is configured: in the variable, if that has the same host and port. */
+/* Where the proxy is configured: in the variable, if that has the same host and port. */
 static char *
 probe_find_source (Probe *self)
 {
@@ -268,7 +268,7 @@ probe_connect_by_proxy (Probe   *self,
 /**
  * probe_proxy:
  *
- * Has the proxy connect, if there is one.
+ * Lets the proxy connect, if there is one.
  */
 Finding *
 probe_proxy (Probe *self)
@@ -302,7 +302,7 @@ probe_proxy (Probe *self)
 
 /* Name */
 
-/* Gives the addresses as a list in a line. */
+/* Returns the addresses as a list in one line. */
 static char *
 probe_take_addresses (Probe   *self,
                       Finding *finding,
@@ -511,7 +511,7 @@ probe_tcp (Probe *self)
       set_time (finding, self->connecting_took);
       finding_set (finding, FINDING_OK, _("%s:%u connected through the proxy in %s"), self->host, self->port, time);
     }
-  /* What else is to be sent is for the tunnel. */
+  /* The tunnel sends the rest. */
   if (self->stream != NULL && !self->secure)
     {
       g_io_stream_close (self->stream, NULL, NULL);
@@ -522,7 +522,7 @@ probe_tcp (Probe *self)
 
 /* TLS */
 
-/* Nothing is sent over it, so it may go on for the sake of what else there is to know. */
+/* No data is sent over the connection, so the handshake may continue to find out more. */
 static gboolean
 on_accept_certificate (GTlsConnection       *tls,
                        GTlsCertificate      *certificate,
@@ -535,7 +535,7 @@ on_accept_certificate (GTlsConnection       *tls,
   return TRUE;
 }
 
-/* An address is verified as such. */
+/* An address is verified as an address. */
 static GSocketConnectable *
 probe_make_identity (Probe *self)
 {
@@ -557,7 +557,7 @@ name_version (GTlsProtocolVersion version)
     }
 }
 
-/* The hosts that a certificate is for. */
+/* Lists the hosts that a certificate is for. */
 static GPtrArray *
 list_hosts (GTlsCertificate *certificate)
 {

@@ -8,8 +8,8 @@
 
 G_BEGIN_DECLS
 
-/* The way to a gateway below HTTP, one step after the other. Each call runs the main context until
- * it has an answer. */
+/* Checks the path to a gateway below HTTP, one step after the other. Each call runs the main context until it has a
+ * result. */
 typedef struct _Probe Probe;
 
 Probe *probe_new (GUri         *uri,

@@ -20,8 +20,8 @@ struct _CheckReport
   JsonArray *steps;
   gboolean found[N_STEPS];
   gboolean failed;
-  int code;     /* the errno of what went wrong with stdout */
-  ViewRow *row; /* of the step that is under way */
+  int code;     /* the errno of a failure to write to stdout */
+  ViewRow *row; /* of the current step */
 };
 
 static const struct
@@ -52,7 +52,7 @@ static const struct
   [FINDING_SKIPPED] = { "–", "-", VIEW_DIM, "skipped" },
 };
 
-/* What was found */
+/* Findings */
 
 Finding *
 finding_new (Step step)
@@ -104,8 +104,8 @@ finding_add_note (Finding    *self,
 
 /* As lines */
 
-/* The bytes at the beginning of @text that go on one line, of @columns columns. A word that is too long by
- * itself is broken. */
+/* Returns how many bytes of @text fit on one line of @columns columns. Only a word that is too long by itself is
+ * broken. */
 static gsize
 fit_line (const char *text,
           gsize       columns)
@@ -122,7 +122,7 @@ fit_line (const char *text,
   return end > 0 ? end : MAX (length, 1);
 }
 
-/* Appends @text, of which every line but the first begins with @indent spaces. */
+/* Appends @text; every line but the first begins with @indent spaces. */
 static void
 append_wrapped (GString    *lines,
                 const char *text,
@@ -165,7 +165,7 @@ format_finding (const Finding *finding)
   return g_string_free (lines, FALSE);
 }
 
-/* For programs */
+/* As JSON */
 
 static void
 add_to_json (CheckReport   *self,
@@ -229,7 +229,7 @@ check_report_free (CheckReport *self)
 /**
  * check_report_begin:
  *
- * Shows on a terminal what is being tried, until there is an answer.
+ * Shows the current step on a terminal, until it has a result.
  */
 void
 check_report_begin (CheckReport *self,
@@ -266,7 +266,7 @@ report_add (CheckReport   *self,
     self->code = code;
 }
 
-/* Those before @end that nothing was found out about. */
+/* Adds the steps before @end that have no finding. */
 static void
 report_skip (CheckReport *self,
              Step         end)
@@ -285,7 +285,7 @@ report_skip (CheckReport *self,
 
 /**
  * check_report_add:
- * @finding: (transfer full): of a step that comes after those that were added
+ * @finding: (transfer full): the finding of a step after those that were added
  */
 void
 check_report_add (CheckReport *self,
@@ -299,10 +299,10 @@ check_report_add (CheckReport *self,
 
 /**
  * check_report_end:
- * @url: (nullable): without what may be secret
+ * @url: (nullable): the URL, without secrets
  * @ok: (out): whether no step failed
  *
- * The steps without a finding were not tried.
+ * Steps without a finding were not tried.
  *
  * Returns: 0, or the errno if stdout cannot be written to
  */

@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* The steps on the way to a gateway, in their order. */
+/* The steps on the path to a gateway, in their order. */
 typedef enum
 {
   STEP_URL,
@@ -28,7 +28,7 @@ typedef enum
   FINDING_SKIPPED,
 } FindingResult;
 
-/* What was found out in one step. */
+/* The result of one step. */
 typedef struct
 {
   Step step;
@@ -36,7 +36,7 @@ typedef struct
   char *detail;       /* one line */
   GPtrArray *notes;   /* of char *: further lines */
   char *advice;       /* what is wrong and what to do, or NULL */
-  JsonObject *values; /* for programs */
+  JsonObject *values; /* as JSON */
 } Finding;
 
 Finding *finding_new (Step step);
@@ -51,7 +51,7 @@ void finding_add_note (Finding    *self,
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Finding, finding_free)
 
-/* Prints what was found, step by step. */
+/* Prints the findings, step by step. */
 typedef struct _CheckReport CheckReport;
 
 CheckReport *check_report_new (gboolean json);

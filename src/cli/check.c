@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Finds out why a tunnel does not work. What is below HTTP is tried step by step with GIO; a real tunnel,
- * which is started meanwhile, does the rest, and has the words for what goes wrong. */
+/* Finds out why a tunnel does not work. The steps below HTTP are tried one by one with GIO; a real tunnel, which is
+ * started meanwhile, checks the rest, and provides the messages about failures. */
 
 #include <glib/gi18n.h>
 #include <string.h>
@@ -22,7 +22,7 @@ enum
   MAX_TIMEOUT = 60 * 60 * 1000, /* ms */
   PINGS = 5,
   PING_INTERVAL = 100, /* ms */
-  LOOK_INTERVAL = 5,   /* ms between looks whether a ping was answered */
+  LOOK_INTERVAL = 5,   /* ms between checks whether a ping was answered */
 };
 
 static struct
@@ -73,14 +73,14 @@ typedef struct
   CheckReport *report;
   Probe *probe;
   TcpTunnel *tunnel;
-  GCancellable *cancellable; /* of what the tunnel does */
+  GCancellable *cancellable; /* for operations of the tunnel */
   guint timeout;
   int resumption;
-  char *url; /* without what may be secret */
+  char *url; /* without secrets */
   char *token;
   GError *token_error; /* why there is none */
   gboolean starting;
-  gboolean started; /* once it does not start any more */
+  gboolean started; /* the start has ended */
   GError *error;    /* why the tunnel is not started */
   gboolean stopped; /* by a signal */
 } Check;
@@ -114,7 +114,7 @@ on_stop (gpointer data)
 
 /* The URL */
 
-/* The tunnel checks it at its start. One in singleton mode does not connect then. */
+/* The tunnel checks the URL at its start. In singleton mode it does not connect then. */
 static gboolean
 try_start (TcpTunnel  *tunnel,
            GError    **error)
@@ -139,7 +139,7 @@ try_url (const char  *url,
   return try_start (tunnel, error);
 }
 
-/* All but the URL, and where it listens. */
+/* Tries all settings but the URL, and the address on which it listens. */
 static gboolean
 try_settings (GError **error)
 {
@@ -160,7 +160,7 @@ parse_url (const char *url)
                       G_URI_FLAGS_SCHEME_NORMALIZE, NULL);
 }
 
-/* @problem: (nullable): why it is not known which URL is meant. What was given is not repeated, as it may be a
+/* @problem: (nullable): why it is not known which URL is meant. The argument is not repeated, since it may be a
  * token. */
 static GUri *
 check_url (Check        *self,
@@ -229,7 +229,7 @@ find_token_source (void)
   const Settings *settings = &target_settings;
   const char *source = settings_find_credentials (settings);
 
-  /* Without a token it is the certificate that was accepted or refused. */
+  /* Without a token, the certificate was accepted or refused. */
   if (!settings_wants_token (settings) && settings_has (settings, SETTING_NO_TOKEN) &&
       settings_has (settings, SETTING_CLIENT_CERT))
     return settings_source (settings, SETTING_CLIENT_CERT);
@@ -274,8 +274,8 @@ on_started (GObject      *object,
   self->started = TRUE;
 }
 
-/* What keeps it apart from those of 'connect': it has a port of its own, tries once, and shows all that it can
- * do at once. */
+/* Differs from the tunnels of 'connect': it has a port of its own, tries once, and uses the mode that shows most at
+ * once. */
 static void
 check_start_tunnel (Check *self)
 {
@@ -283,7 +283,7 @@ check_start_tunnel (Check *self)
                 "mode", TCP_TUNNEL_MODE_MULTIPLEXED, "wait-for-gateway", FALSE, "max-reconnect-attempts", 0,
                 "connect-timeout", self->timeout, "keepalive-interval", PING_INTERVAL,
                 "keepalive-timeout", self->timeout, NULL);
-  /* Whether the gateway can resume sessions is one of the things to find out. */
+  /* Whether the gateway supports resumable sessions is one of the findings. */
   if (self->resumption == TCP_TUNNEL_RESUMPTION_REQUIRED)
     g_object_set (self->tunnel, "resumption", TCP_TUNNEL_RESUMPTION_AUTO, NULL);
   if (self->token != NULL)
@@ -292,7 +292,7 @@ check_start_tunnel (Check *self)
   tcp_endpoint_start_async (TCP_ENDPOINT (self->tunnel), self->cancellable, on_started, self);
 }
 
-/* Until the tunnel has an answer, if it was started at all. */
+/* Waits until the tunnel has a result, if it was started at all. */
 static void
 check_wait_tunnel (Check *self)
 {
@@ -300,7 +300,7 @@ check_wait_tunnel (Check *self)
     g_main_context_iteration (NULL, TRUE);
 }
 
-/* Adds the words of the tunnel for what failed. */
+/* Adds the message of the tunnel about the failure. */
 static gboolean
 check_take (Check   *self,
             Finding *finding)
@@ -347,7 +347,8 @@ check_way (Check *self)
 
 /* HTTP */
 
-/* The answer that is part of the message, such as "404 Not Found from nginx/1.22.1". The phrase may have parentheses. */
+/* Returns the answer that is part of the message, such as "404 Not Found from nginx/1.22.1". The phrase may have
+ * parentheses. */
 static char *
 find_answer (const GError *error)
 {
@@ -357,7 +358,7 @@ find_answer (const GError *error)
   return g_regex_match (regex, error->message, 0, &match) ? g_match_info_fetch (match, 1) : NULL;
 }
 
-/* Whether the answer is that the token does not do. */
+/* Whether the answer refuses the token. */
 static gboolean
 is_refusal (const GError *error,
             const char   *answer)
@@ -366,7 +367,7 @@ is_refusal (const GError *error,
          (answer != NULL && g_str_has_prefix (answer, "403"));
 }
 
-/* Without a WebSocket. */
+/* Handles a failure to open a WebSocket. */
 static void
 check_no_websocket (Check   *self,
                     Finding *finding)
@@ -413,7 +414,7 @@ check_http (Check *self)
   return TRUE;
 }
 
-/* What is spoken over the WebSocket */
+/* The protocol over the WebSocket */
 
 static gboolean
 check_protocol (Check *self)
@@ -451,7 +452,7 @@ check_protocol (Check *self)
 typedef struct
 {
   TcpTunnel *tunnel;
-  gint64 last; /* microseconds, here and below */
+  gint64 last; /* in microseconds, as the following ones */
   gint64 deadline;
   gint64 shortest;
   gint64 longest;
@@ -460,7 +461,7 @@ typedef struct
   gboolean over;
 } Pings;
 
-/* Each takes another time: what stays the same is the ping that was counted before. */
+/* Each ping takes a different time: an unchanged value means that there was no new ping. */
 static gboolean
 on_look (gpointer data)
 {
@@ -541,7 +542,7 @@ check_round_trip (Check *self)
   check_report_add (self->report, finding);
 }
 
-/* All together */
+/* All steps */
 
 static gboolean
 check_prepare (Check   *self,
@@ -578,7 +579,7 @@ check_run (Check *self,
     check_start_tunnel (self);
   if (check_way (self) && check_http (self) && check_protocol (self))
     check_round_trip (self);
-  /* Which is known whatever else is not. */
+  /* This is known in any case. */
   else if (self->token_error != NULL && !self->stopped)
     check_token (self, NULL);
   check_wait_tunnel (self);
@@ -600,7 +601,7 @@ check_finish (Check *self)
   return ok ? EXIT_SUCCESS : EXIT_FAILED;
 }
 
-/* What a tunnel is for makes no difference to the way to its gateway. */
+/* The services of a tunnel make no difference to the path to its gateway. */
 static void
 forget_services (Settings *settings)
 {
@@ -608,7 +609,7 @@ forget_services (Settings *settings)
 
   for (guint i = 0; i < G_N_ELEMENTS (kinds); i++)
     g_clear_pointer (&settings->values[kinds[i]], g_free);
-  /* Nor does it listen there; and the service manager passes its sockets to the service only. */
+  /* Neither does the address on which it listens; and the service manager passes its sockets to the service only. */
   if (options_is_activated (settings->values[SETTING_LISTEN]))
     g_clear_pointer (&settings->values[SETTING_LISTEN], g_free);
   g_clear_pointer (&settings->reverses, g_strfreev);

@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* Each takes the arguments from its own name on and returns the exit status. */
+/* Each function takes the arguments, beginning with its own name, and returns the exit status. */
 int connect_main (char ***args);
 int up_main (char ***args);
 int reverse_main (char ***args);

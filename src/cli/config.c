@@ -31,7 +31,7 @@ fail (GError    **error,
 
 /**
  * config_load:
- * @path: (nullable): the file, %NULL for the usual one
+ * @path: (nullable): the file, %NULL for the default one
  */
 Config *
 config_load (const char  *path,
@@ -67,7 +67,7 @@ config_get_path (Config *self)
   return key_file_get_path (self->file);
 }
 
-/* Those of the tunnels, as they follow each other in the file. */
+/* Returns the names of the tunnels, in the order of the file. */
 char **
 config_get_names (Config *self)
 {
@@ -99,7 +99,7 @@ check_value (Config     *self,
              const char *source,
              GError    **error)
 {
-  /* The value may hold a secret of its own. */
+  /* The value may contain a secret. */
   if (setting == SETTING_REMOTE_URI && !g_str_has_prefix (value, "ws://") &&
       !g_str_has_prefix (value, "wss://"))
     return fail (error, _("%s must begin with ws:// or wss://"), source);
@@ -111,7 +111,7 @@ check_value (Config     *self,
   return TRUE;
 }
 
-/* A list, with ; between its parts. */
+/* Reads a list with ; between its parts. */
 static char **
 read_list (Config      *self,
            const char  *group,
@@ -126,7 +126,7 @@ read_list (Config      *self,
   return list;
 }
 
-/* None of them is repeated: it may be a secret, too. */
+/* Errors do not repeat any header, since it may contain a secret. */
 static gboolean
 read_headers (Config      *self,
               const char  *group,
@@ -187,7 +187,7 @@ read_value (Config      *self,
       g_prefix_error (error, "%s: ", source);
       return FALSE;
     }
-  /* No file has no name. */
+  /* An empty name means no file. */
   if (*value == '\0' && settings_is_file (setting))
     return TRUE;
   if (!check_value (self, setting, value, source, error))
@@ -213,7 +213,7 @@ read_setting (Config      *self,
   return read_value (self, group, setting, source, settings, error);
 }
 
-/* N_SETTINGS, with an error, for one that there is not. */
+/* Returns N_SETTINGS, with an error, if there is no such setting. */
 static Setting
 find_key (Config      *self,
           const char  *group,
@@ -239,8 +239,8 @@ is_token_source (Setting setting)
          setting == SETTING_TOKEN_COMMAND || setting == SETTING_NO_TOKEN;
 }
 
-/* What is known already has come from a better place. A token is known as soon
- * as there is one source of it. */
+/* A value that is set already has come from a source with precedence. A token is set as soon as there is one source of
+ * it. */
 static gboolean
 read_group (Config      *self,
             const char  *group,
@@ -291,9 +291,9 @@ check_name (Config      *self,
 
 /**
  * config_read:
- * @settings: those of a tunnel with a name
+ * @settings: those of a named tunnel
  *
- * Fills in what is not set yet, from the tunnel's group and from the defaults.
+ * Sets the values that are not set yet, from the tunnel's group and from the defaults.
  */
 gboolean
 config_read (Config    *self,

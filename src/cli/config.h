@@ -8,7 +8,7 @@ G_BEGIN_DECLS
 
 #define CONFIG_DEFAULTS "defaults"
 
-/* The file of tunnels that have names. */
+/* The file of named tunnels. */
 typedef struct _Config Config;
 
 Config *config_load (const char  *path,

@@ -142,7 +142,7 @@ check_stdio (GError **error)
   return FALSE;
 }
 
-/* Its command would find no address. One in the config file is not left out in silence. */
+/* The command would find no address. A command in the config file is not ignored silently. */
 static gboolean
 check_hook (GError **error)
 {
@@ -153,7 +153,7 @@ check_hook (GError **error)
   return FALSE;
 }
 
-/* Nor is a port of its own opened beside stdin and stdout. */
+/* No port is opened in addition to stdin and stdout. */
 static gboolean
 check_forwards (GError **error)
 {
@@ -173,7 +173,7 @@ check_forwards (GError **error)
   return FALSE;
 }
 
-/* Of Unix sockets adb knows nothing, and what the service manager has passed may be one. */
+/* adb does not support Unix sockets, and the socket of the service manager may be one. */
 static gboolean
 check_adb (GError **error)
 {

@@ -43,8 +43,7 @@ is_at_rest (gpointer data)
   return tcp_tunnel_get_state (tunnel) == TCP_TUNNEL_STATE_DISCONNECTED && statistics->open_connections == 0;
 }
 
-/* By the signals, all of which are to be shown, and not by the state, which may
- * be ahead of them. */
+/* Determined by the signals, all of which must be shown, and not by the state, which may be ahead of them. */
 static gboolean
 is_back (gpointer data)
 {
@@ -53,7 +52,7 @@ is_back (gpointer data)
   return self->back;
 }
 
-/* Lets the main context go round until it is so. */
+/* Iterates the main context until the condition holds. */
 static gboolean
 wait_until (gboolean (*condition) (gpointer data),
             gpointer    data,
@@ -75,8 +74,8 @@ wait_until (gboolean (*condition) (gpointer data),
 /**
  * demo_break_wait_rest:
  *
- * A singleton tunnel turns a client away until it has seen the one before
- * leave, which may be a moment after that one closed its socket.
+ * A singleton tunnel refuses a client until it has detected that the former one left, which may be a moment after that
+ * one has closed its socket.
  */
 gboolean
 demo_break_wait_rest (TcpTunnel  *tunnel,
@@ -106,7 +105,7 @@ on_state_changed (TcpTunnel      *tunnel,
   print_moment (self, format_state_name (format_state (state)));
 }
 
-/* Sends a line and expects it back, with the numbers the service counts. */
+/* Sends a line and expects it back, with the numbers that the service counts. */
 static gboolean
 say (GSocketConnection     *connection,
      GBufferedInputStream  *in,
@@ -153,8 +152,8 @@ break_and_go_on (Break       *self,
   if (!say (connection, in, "before the break", 1, error))
     return FALSE;
 
-  /* Nothing is under way now: the answer was the last of it. What came before
-   * is of no interest, so it is let pass first. */
+  /* Nothing is on its way now: the answer was the last data. Earlier events are handled first, since they do not matter
+   * here. */
   while (g_main_context_iteration (NULL, FALSE))
     ;
   self->start = g_get_monotonic_time ();
@@ -168,9 +167,9 @@ break_and_go_on (Break       *self,
 
 /**
  * demo_break_run:
- * @away: (out): how long the WebSocket was away, in µs
+ * @away: (out): how long there was no WebSocket, in µs
  *
- * Opens a connection, breaks the network under it and shows that it goes on.
+ * Opens a connection, breaks the network below it and shows that it continues.
  */
 gboolean
 demo_break_run (TcpTunnel   *tunnel,

@@ -9,7 +9,7 @@
 
 enum
 {
-  PARTS = 8, /* between which it is cut */
+  PARTS = 8, /* it is cut between these */
 };
 
 typedef struct
@@ -25,20 +25,20 @@ struct _DemoCutter
 
   TcpTunnel *tunnel;
   DemoServer *relay;
-  guint64 bytes; /* that are to arrive */
+  guint64 bytes; /* the number that will arrive */
   gulong handler;
   guint64 resumes;  /* at the beginning */
   guint64 replayed; /* likewise */
 
-  GMutex mutex; /* among those who receive */
+  GMutex mutex; /* for the threads that receive */
   Cut cuts[PARTS];
   _Atomic guint n_cuts;
-  guint current;   /* the cut that is being overcome, from 1 */
+  guint current;   /* the cut from which the tunnel recovers, from 1 */
   guint seen;      /* states since then, a bit each */
-  GString *states; /* their names */
+  GString *states; /* the names of these states */
 };
 
-/* In the thread that received the data. */
+/* Called in the thread that received the data. */
 static void
 on_part (guint64  bytes,
          gpointer data)
@@ -50,7 +50,7 @@ on_part (guint64  bytes,
   n = self->n_cuts;
   if (n < PARTS)
     {
-      /* First: the tunnel may notice before the cut is done. */
+      /* Set first, since the tunnel may detect the cut before the call returns. */
       self->cuts[n] = (Cut) { g_get_monotonic_time (), bytes * 100 / self->bytes };
       self->n_cuts = n + 1;
       if (!demo_server_cut (self->relay))
@@ -80,7 +80,7 @@ demo_cutter_free (DemoCutter *self)
   g_free (self);
 }
 
-/* What receives data adds it here. */
+/* Received data is counted here. */
 DemoCount *
 demo_cutter_get_count (DemoCutter *self)
 {
@@ -118,14 +118,14 @@ on_state_changed (TcpTunnel      *tunnel,
                   TcpTunnelState  state,
                   DemoCutter     *self)
 {
-  /* From when it is noticed, which is not the rest of a beginning. */
+  /* Begins when the tunnel detects the cut; earlier states belong to its start. */
   if (self->current == 0 &&
       (state == TCP_TUNNEL_STATE_DISCONNECTED || state == TCP_TUNNEL_STATE_RECONNECTING))
     self->current = self->n_cuts;
   if (self->current == 0)
     return;
 
-  /* A cut may have hit an attempt, too. */
+  /* A cut may also have hit an attempt to connect. */
   if ((self->seen & (1u << state)) == 0)
     g_string_append_printf (self->states, "%s%s", self->seen != 0 ? ", " : "",
                             format_state_name (format_state (state)));
@@ -139,8 +139,8 @@ on_state_changed (TcpTunnel      *tunnel,
 
 /**
  * demo_cutter_begin:
- * @relay: the network before the tunnel
- * @bytes: how many will arrive
+ * @relay: the network between the tunnel and the gateway
+ * @bytes: the number of bytes that will arrive
  */
 void
 demo_cutter_begin (DemoCutter *self,
@@ -166,9 +166,9 @@ demo_cutter_begin (DemoCutter *self,
 /**
  * demo_cutter_end:
  *
- * Says how it was. The tunnel should be at rest.
+ * Prints the result. The tunnel should be idle.
  *
- * Returns: whether there were cuts and they were overcome
+ * Returns: whether there were cuts and the tunnel recovered from all
  */
 gboolean
 demo_cutter_end (DemoCutter  *self,

@@ -9,8 +9,7 @@
 
 G_BEGIN_DECLS
 
-/* Cuts the network under a tunnel again and again, as data arrives through it, and shows
- * what the tunnel does then. */
+/* Cuts the network below a tunnel repeatedly, as data arrives through it, and shows the reaction of the tunnel. */
 typedef struct _DemoCutter DemoCutter;
 
 DemoCutter *demo_cutter_new (TcpGateway *gateway);

@@ -8,15 +8,15 @@
 
 enum
 {
-  /* A prime number: what is lost, doubled or taken from elsewhere shifts the pattern, and no size of a
-   * buffer or a frame divides it. */
+  /* A prime number: lost, doubled or inserted data shifts the pattern, and no size of a buffer or a frame is a divisor
+   * of it. */
   PERIOD = 1048573,
   CHUNK = 256 * 1024,
   MAX_LINE = 4096,
 };
 
-/* Random bytes that repeat after PERIOD, and one chunk more, so that a chunk may begin at any of them.
- * They are made once: the demo measures the tunnel, not a generator. */
+/* Random bytes that repeat after PERIOD, and one chunk more, so that a chunk may begin at any of them. They are made
+ * once: the demo measures the tunnel, not a generator. */
 static const guchar *
 get_pattern (void)
 {
@@ -35,7 +35,7 @@ get_pattern (void)
   return (const guchar *) pattern;
 }
 
-/* Where data with this seed begins. */
+/* The offset at which data with this seed begins. */
 static guint
 first_offset (guint64 seed)
 {
@@ -44,7 +44,7 @@ first_offset (guint64 seed)
 
 /**
  * demo_data_send:
- * @seed: what the data follows from
+ * @seed: the number that determines the data
  */
 gboolean
 demo_data_send (GOutputStream  *out,
@@ -80,10 +80,10 @@ count_add (DemoCount *self,
 
 /**
  * demo_data_receive:
- * @seed: what the data should follow from
- * @count: what is received is added here
+ * @seed: the number that determines the expected data
+ * @count: received bytes are added here
  *
- * Returns: whether all of it arrived, and every byte is the one that was sent
+ * Returns: whether all data arrived unchanged
  */
 gboolean
 demo_data_receive (GInputStream  *in,
@@ -136,11 +136,11 @@ demo_data_reader (GSocketConnection *connection)
 /**
  * demo_data_read_line:
  *
- * Never takes more than the line from the reader, so that bulk data may follow
- * it. What is longer than the reader's buffer comes in pieces.
+ * Never takes more than the line from the reader, so that bulk data may follow it. A line that is longer than the
+ * reader's buffer is returned in pieces.
  *
  * Returns: (nullable): the line without its end; %NULL at the end of the
- *   stream, and then @error is only set if that is no clean one
+ *   stream, with @error set only if that is not an orderly end
  */
 char *
 demo_data_read_line (GBufferedInputStream  *in,

@@ -7,14 +7,14 @@
 
 G_BEGIN_DECLS
 
-/* What both ends of the demo's connections send: lines, and bulk data that follows from a number,
- * the seed. So the end that receives it can compare every byte. */
+/* The data that both ends of the demo's connections send: lines, and bulk data that a number, the seed, determines. So
+ * the receiving end can compare every byte. */
 
 typedef struct
 {
   _Atomic guint64 bytes;
-  /* If this is not 0, the function is called each time another so many bytes have arrived, in the thread
-   * that has received them. */
+  /* If this is not 0, the function is called each time that this many more bytes have arrived, in the thread that has
+   * received them. */
   _Atomic guint64 part;
   void (*func) (guint64  bytes,
                 gpointer data);
@@ -31,7 +31,7 @@ gboolean demo_data_receive (GInputStream  *in,
                             DemoCount     *count,
                             GError       **error);
 
-/* What the service answers when data arrived as it was sent. */
+/* The answer of the service when data arrived unchanged. */
 #define DEMO_DATA_WHOLE "whole"
 
 GBufferedInputStream *demo_data_reader (GSocketConnection *connection);

@@ -5,7 +5,7 @@
 enum
 {
   MAX_CONNECTIONS = 64,
-  TIMEOUT = 30, /* s, of a client of the demo */
+  TIMEOUT = 30, /* s, for a client of the demo */
   RELAY_BUFFER = 256 * 1024,
 };
 
@@ -133,9 +133,9 @@ demo_server_get_port (DemoServer *self)
 /**
  * demo_server_cut:
  *
- * Breaks all connections there are; new ones are welcome.
+ * Breaks all existing connections; new ones are accepted.
  *
- * Returns: whether there were any
+ * Returns: whether there were any connections
  */
 gboolean
 demo_server_cut (DemoServer *self)
@@ -159,8 +159,7 @@ demo_get_port (TcpEndpoint *endpoint)
 /**
  * demo_connect:
  *
- * Connects to a port of this machine. Nothing the demo waits for takes long, so
- * all reading and writing has a deadline.
+ * Connects to a port of this machine. All operations of the demo are short, so reading and writing have a deadline.
  */
 GSocketConnection *
 demo_connect (guint16   port,
@@ -210,7 +209,7 @@ relay (GSocketConnection *connection,
   if (target == NULL)
     return;
 
-  /* A network does not mind silence. */
+  /* A network has no timeout. */
   g_socket_set_timeout (g_socket_connection_get_socket (target), 0);
   thread = g_thread_new ("demo-relay", relay_way, &up);
   relay_way (&down);

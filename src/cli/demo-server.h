@@ -8,10 +8,10 @@
 
 G_BEGIN_DECLS
 
-/* A TCP server on a loopback port of its own, a thread per connection. */
+/* A TCP server on a loopback port of its own, with a thread for each connection. */
 typedef struct _DemoServer DemoServer;
 
-/* Serves a connection, the id-th one from 1 upward, until it ends. */
+/* Serves a connection until it ends; @id is its number, from 1. */
 typedef void (*DemoServerFunc) (GSocketConnection *connection,
                                 guint              id,
                                 gpointer           data);
@@ -23,11 +23,11 @@ void demo_server_free (DemoServer *self);
 guint16 demo_server_get_port (DemoServer *self);
 gboolean demo_server_cut (DemoServer *self);
 
-/* The network between tunnel and gateway, which demo_server_cut() breaks. */
+/* The network between tunnel and gateway, which demo_server_cut () breaks. */
 DemoServer *demo_relay_new (guint16   port,
                             GError  **error);
 
-/* The target of the gateway: see demo-service.c for its commands. */
+/* The target of the gateway: demo-service.c describes its commands. */
 DemoServer *demo_service_new (DemoCount  *arrived,
                               GError    **error);
 

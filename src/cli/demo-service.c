@@ -122,7 +122,7 @@ serve (GSocketConnection *connection,
 
 /**
  * demo_service_new:
- * @arrived: the bulk data that it receives is added here
+ * @arrived: received bulk data is counted here
  */
 DemoServer *
 demo_service_new (DemoCount  *arrived,

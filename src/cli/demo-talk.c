@@ -16,8 +16,8 @@ struct _DemoTalk
 {
   guint16 port;
   GThread *thread;
-  GArray *times; /* gint64, from each line to its echo */
-  char *who;     /* what the service calls the connection */
+  GArray *times; /* of gint64, from each line to its echo */
+  char *who;     /* the name of the connection in the service */
   GError *error;
 
   GMutex mutex;
@@ -25,8 +25,8 @@ struct _DemoTalk
   gboolean stop;
 };
 
-/* The service numbers connections and lines: so it shows if any is missing, and if
- * another connection took over. */
+/* The service numbers connections and lines, which shows whether a line is missing, and whether another connection was
+ * used. */
 static gboolean
 check_echo (DemoTalk   *self,
             const char *echo,
@@ -66,7 +66,7 @@ exchange (DemoTalk             *self,
   return check_echo (self, echo, self->times->len);
 }
 
-/* Whether to go on. */
+/* Returns whether to continue. */
 static gboolean
 pause_a_little (DemoTalk *self)
 {
@@ -100,7 +100,7 @@ talk (gpointer data)
 
 /**
  * demo_talk_start:
- * @port: of the tunnel
+ * @port: the port of the tunnel
  */
 DemoTalk *
 demo_talk_start (guint16 port)
@@ -140,9 +140,9 @@ compare_times (gconstpointer a,
  * @median: (out): in µs
  * @worst: (out): in µs
  *
- * Hangs up, and prints a line about it.
+ * Closes the connection, and prints a line about it.
  *
- * Returns: whether every line came back, over the same connection
+ * Returns: whether every line was echoed, over the same connection
  */
 gboolean
 demo_talk_end (DemoTalk  *self,

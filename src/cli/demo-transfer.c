@@ -23,11 +23,11 @@ typedef struct
   guint64 bytes;
   guint64 seed;
   guint16 port;
-  DemoCount *arrived;     /* of all connections; the service counts what it receives */
-  _Atomic guint *running; /* how many are not done */
+  DemoCount *arrived;     /* for all connections; the service counts what it receives */
+  _Atomic guint *running; /* the number of those that have not finished */
 
   GThread *thread;
-  char *answer; /* of the service, once the data has arrived */
+  char *answer; /* of the service, after the data */
   GError *error;
 } Transfer;
 
@@ -148,10 +148,10 @@ print_result (DemoTransfer *self)
 
 /**
  * demo_transfer_run:
- * @port: of the tunnel
- * @arrived: the count of all that arrives, 0 at first
+ * @port: the port of the tunnel
+ * @arrived: the total of received bytes, initially 0
  *
- * Sends, shows a bar meanwhile, and prints a line about it. The end that receives has compared every byte.
+ * Sends, shows a bar meanwhile, and prints a line with the result. The receiving end compares every byte.
  */
 gboolean
 demo_transfer_run (DemoTransfer  *self,

@@ -8,7 +8,7 @@
 
 G_BEGIN_DECLS
 
-/* What is sent at once, and how that went. */
+/* A transfer over several connections, and its result. */
 typedef struct
 {
   const char *name; /* NULL to show nothing */
@@ -16,8 +16,8 @@ typedef struct
   guint n_down;  /* connections that receive from it */
   guint64 bytes; /* of each connection */
 
-  gint64 elapsed; /* µs */
-  double rate;    /* bytes a second, all together */
+  gint64 elapsed; /* in µs */
+  double rate;    /* bytes per second, in total */
 } DemoTransfer;
 
 gboolean demo_transfer_run (DemoTransfer  *self,

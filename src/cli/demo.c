@@ -19,8 +19,8 @@
 #include "cli/tunnel-line.h"
 #include "cli/view.h"
 
-/* No secret: the gateway of the demo is only reached from this machine, and
- * only leads to the demo's own service. */
+/* Not a secret: the gateway of the demo is only reachable from this machine, and its only target is the demo's own
+ * service. */
 #define DEMO_TOKEN "demo"
 
 enum
@@ -31,7 +31,7 @@ enum
   MIN_BYTES = 4 << 20,
 };
 
-/* How long a transfer should take, in s, unless --size says how much it sends. */
+/* The duration of a transfer, in s, unless --size sets the amount. */
 #define TRANSFER_TIME 1.5
 
 static struct
@@ -79,7 +79,7 @@ typedef struct
   TcpTunnel *single;
   TcpTunnel *many;
   DemoCutter *cutter;
-  guint64 bytes; /* of the next transfer, each way */
+  guint64 bytes; /* of the next transfer, in each direction */
   GMainLoop *loop;
   gboolean finished;
   GPtrArray *results;
@@ -118,7 +118,7 @@ demo_clear (Demo *self)
   g_clear_pointer (&self->loop, g_main_loop_unref);
 }
 
-/* Takes @measured. */
+/* Takes ownership of @measured. */
 static void
 add_result (Demo       *self,
             const char *what,
@@ -231,7 +231,7 @@ print_parts (Demo *self)
               uri, demo_server_get_port (self->service));
 }
 
-/* As the last transfer was so fast. */
+/* Chooses the amount by the rate of the last transfer. */
 static void
 choose_bytes (Demo               *self,
               const DemoTransfer *last)
@@ -240,7 +240,7 @@ choose_bytes (Demo               *self,
     self->bytes = CLAMP (last->rate * TRANSFER_TIME, MIN_BYTES, (guint64) MAX_SIZE << 20);
 }
 
-/* Uses no relay, so that it shows what the tunnel can do. */
+/* Uses no relay, so that it shows the performance of the tunnel. */
 static gboolean
 transfer_directly (Demo          *self,
                    DemoTransfer  *transfer,
@@ -266,7 +266,7 @@ transfer_and_cut (Demo          *self,
   demo_cutter_begin (self->cutter, tunnel, relay, bytes);
   held = demo_transfer_run (transfer, tunnel_port (tunnel), demo_cutter_get_count (self->cutter),
                             error);
-  /* Also when it failed, for the next to begin in order. */
+  /* Called after a failure as well, so that the next transfer begins in a defined state. */
   held = demo_break_wait_rest (tunnel, held ? error : NULL) && held;
   return demo_cutter_end (self->cutter, held ? error : NULL) && held;
 }
@@ -352,7 +352,7 @@ run_transfers (Demo *self)
   DemoTalk *talk;
 
   print_title (_("How fast: one connection through the tunnel"));
-  /* If it fails, so do the others, which show why. */
+  /* If it fails, the others fail as well, and show the reason. */
   if (options.size == NULL && transfer_directly (self, &warm_up, NULL))
     choose_bytes (self, &warm_up);
   run_direct_transfer (self, &up, _("data up"));
@@ -405,7 +405,7 @@ print_summary (Demo *self)
   return all;
 }
 
-/* What runs this command from the same place: one that is not installed is not in PATH. */
+/* The name with which the user can run this command: one that is not installed is not in PATH. */
 static const char *
 command_name (void)
 {
@@ -429,7 +429,7 @@ print_next (void)
               command, command, command);
 }
 
-/* Enter on the terminal. */
+/* The user has pressed Enter. */
 static gboolean
 on_input (GIOChannel   *channel,
           GIOCondition  condition,
@@ -490,7 +490,7 @@ keep (Demo *self)
   g_main_loop_run (self->loop);
 }
 
-/* To stop before the end counts as a failure: not everything was shown. */
+/* Stopping before the end counts as a failure, since not everything was shown. */
 static gboolean
 on_quit (gpointer data)
 {

@@ -23,9 +23,9 @@ add_statistics (JsonBuilder *builder,
 
 /**
  * describe_tunnel:
- * @name: (nullable): of the tunnel in the config file
- * @ended: whether the tunnel runs no more, while others of the command do
- * @error: (nullable): why it is not connected
+ * @name: (nullable): the name of the tunnel in the config file
+ * @ended: whether the tunnel has ended, while others of the command run
+ * @error: (nullable): the reason for which it is not connected
  * @retry: when it tries to connect again, on the monotonic clock, or 0
  */
 void
@@ -96,9 +96,9 @@ add_peer (JsonBuilder   *builder,
 
 /**
  * describe_connection:
- * @builder: with an object that is open
+ * @builder: a builder with an open object
  *
- * Adds what a gateway knows of one of its connections.
+ * Adds the properties of one connection of a gateway.
  */
 void
 describe_connection (JsonBuilder   *builder,

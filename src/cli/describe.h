@@ -7,7 +7,8 @@
 
 G_BEGIN_DECLS
 
-/* What a running command answers to `tcp-tunnel status` and at --admin: an object for each tunnel and gateway. */
+/* The description that a running command sends to `tcp-tunnel status` and at --admin: an object for each tunnel and
+ * gateway. */
 
 void describe_tunnel (JsonBuilder  *builder,
                       const char   *name,

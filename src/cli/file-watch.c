@@ -11,17 +11,17 @@
 enum
 {
   QUIET = 200,    /* ms without a change, before it is reported: several files may change together */
-  MAX_LINKS = 40, /* as the kernel has it */
+  MAX_LINKS = 40, /* the limit of the kernel */
 };
 
-/* A name is watched in its directory: a file that is replaced has its watch no more. */
+/* A name is watched in its directory, since a watch on a file ends when the file is replaced. */
 struct _FileWatch
 {
   void (*changed) (gpointer user_data);
   gpointer user_data;
   GStrv files;
   GHashTable *monitors; /* directory → GFileMonitor */
-  GHashTable *names;    /* set of the paths of the files, and of the links that lead there */
+  GHashTable *names;    /* set of the paths of the files, and of the links on these paths */
   guint quiet;          /* timer */
 };
 
@@ -48,7 +48,7 @@ file_watch_free (FileWatch *self)
   g_free (self);
 }
 
-/* Where the name leads to, if it is a link. */
+/* Returns the target of the name, if it is a link. */
 static char *
 read_link (const char *path)
 {
@@ -61,7 +61,7 @@ read_link (const char *path)
   return g_build_filename (g_path_is_absolute (target) ? "/" : directory, target, NULL);
 }
 
-/* The first link on the way there, and where that has it lead. */
+/* Finds the first link on the path, and returns the path with it resolved. */
 static char *
 find_link (const char  *path,
            char       **rest)
@@ -83,7 +83,7 @@ find_link (const char  *path,
     }
 }
 
-/* The names of a file: of itself, and of the links on the way there. */
+/* Adds the names of a file: its own, and those of the links on its path. */
 static void
 add_names (GHashTable *names,
            const char *file)
@@ -156,7 +156,7 @@ create_monitor (FileWatch  *self,
   return monitor;
 }
 
-/* The links may lead elsewhere than before. */
+/* The links may have other targets now. */
 static void
 file_watch_update (FileWatch *self)
 {
@@ -186,7 +186,7 @@ file_watch_update (FileWatch *self)
 
 /**
  * file_watch_set_files:
- * @files: (array zero-terminated=1): the files to watch, which need not be there
+ * @files: (array zero-terminated=1): the files to watch, which need not exist
  */
 void
 file_watch_set_files (FileWatch         *self,

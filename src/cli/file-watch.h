@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* Notices that one of some files is another, or has been written to: also if it was replaced by a new one of its name, and if a
- * symbolic link on the way to it leads elsewhere now. */
+/* Detects that one of some files was replaced or written to, including if it was replaced by a new file of its name,
+ * and if a symbolic link on its path has another target now. */
 typedef struct _FileWatch FileWatch;
 
 FileWatch *file_watch_new (void   (*changed) (gpointer user_data),

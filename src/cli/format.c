@@ -41,7 +41,7 @@ format_time (gint64 microseconds)
                           microseconds < 999500 ? "ms" : "s");
 }
 
-/* With what there is below a millisecond. */
+/* With fractions of milliseconds. */
 char *
 format_short_time (gint64 microseconds)
 {
@@ -69,7 +69,7 @@ format_address (GSocketAddress *address)
                           g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address)));
 }
 
-/* The address in a property. The port may not be known: then without one. NULL if there is no address. */
+/* The address in a property, without the port if that is not known. NULL if there is no address. */
 char *
 format_peer (TcpConnection *connection,
              const char    *property)
@@ -85,7 +85,7 @@ format_peer (TcpConnection *connection,
   return split_address (address, &host) == 0 && host != NULL ? g_steal_pointer (&host) : format_address (address);
 }
 
-/* Where clients find it: its URL, or the path of its Unix socket, which has none. NULL if it does not run. */
+/* The address for clients: the URL, or the path of a Unix socket, which has no URL. NULL if it does not run. */
 char *
 format_gateway (TcpGateway *gateway)
 {
@@ -95,14 +95,14 @@ format_gateway (TcpGateway *gateway)
   return uri == NULL && local != NULL ? format_address (local) : uri;
 }
 
-/* Without what may be secret. */
+/* Without parts that may be secret. */
 char *
 format_uri (GUri *uri)
 {
   return g_uri_to_string_partial (uri, G_URI_HIDE_USERINFO | G_URI_HIDE_QUERY | G_URI_HIDE_FRAGMENT);
 }
 
-/* Of one of the library's. */
+/* For an error of the library. */
 const char *
 format_error_code (const GError *error)
 {
@@ -120,7 +120,7 @@ format_state (TcpTunnelState state)
   return g_enum_get_value (states, state)->value_nick;
 }
 
-/* For people; one that is not known, which another version may have, stays as it is. */
+/* For people; a state of another version is returned unchanged. */
 const char *
 format_state_name (const char *state)
 {
@@ -134,7 +134,7 @@ format_state_name (const char *state)
   return state;
 }
 
-/* The port; of a Unix socket 0, and @host is NULL. */
+/* Returns the port; for a Unix socket 0, and @host is NULL. */
 guint
 split_address (GSocketAddress  *address,
                char           **host)
@@ -146,7 +146,8 @@ split_address (GSocketAddress  *address,
   return g_inet_socket_address_get_port (G_INET_SOCKET_ADDRESS (address));
 }
 
-/* Where a tunnel listens, or its gateway for it; of a Unix socket @host is NULL. NULL if it does not. */
+/* The address on which a tunnel listens, or its gateway for it; for a Unix socket @host is NULL. NULL if it does not
+ * listen. */
 char *
 format_place (TcpTunnel  *tunnel,
               char      **host,
@@ -172,7 +173,7 @@ format_place (TcpTunnel  *tunnel,
   return local != NULL ? format_address (local) : NULL;
 }
 
-/* Those that separate lines and paragraphs count as printable. */
+/* GLib considers line and paragraph separators printable. */
 static gboolean
 is_plain (gunichar character)
 {
@@ -181,7 +182,7 @@ is_plain (gunichar character)
   return g_unichar_isprint (character) && type != G_UNICODE_LINE_SEPARATOR && type != G_UNICODE_PARAGRAPH_SEPARATOR;
 }
 
-/* What a stranger has written: on the terminal it stays on its line, and runs from left to right. */
+/* Formats text from another party so that on the terminal it stays on its line, and runs from left to right. */
 char *
 format_foreign (const char *text)
 {

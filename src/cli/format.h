@@ -24,7 +24,7 @@ char *format_place (TcpTunnel *tunnel,
                     guint     *port);
 char *format_foreign (const char *text);
 
-/* Bytes per second over the last eight looks at a counter that only grows. */
+/* Bytes per second, from the last eight values of a counter that only increases. */
 typedef struct
 {
   guint64 bytes[8];

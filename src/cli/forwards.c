@@ -23,7 +23,7 @@ add (TcpTunnel   *tunnel,
   return FALSE;
 }
 
-/* LISTEN=HOST:PORT. The name of a file may have a = in it, a target has none. */
+/* LISTEN=HOST:PORT. The path of a socket may contain a =, a target does not. */
 static gboolean
 add_target (TcpTunnel   *tunnel,
             const char  *source,
@@ -70,7 +70,7 @@ forwards_wanted (const Settings *settings)
 /**
  * forwards_add:
  *
- * A tunnel that has any does not listen on a port of its own, unless an address for it is given.
+ * A tunnel with forwards does not listen on a port of its own, unless an address for it is given.
  */
 gboolean
 forwards_add (const Settings  *settings,
@@ -91,7 +91,7 @@ forwards_add (const Settings  *settings,
   return TRUE;
 }
 
-/* How it goes on behind its address. */
+/* Returns the text after the address. */
 char *
 forward_describe (TcpForward *forward)
 {
@@ -106,7 +106,7 @@ forward_describe (TcpForward *forward)
   return g_strdup_printf (_("for %s"), target);
 }
 
-/* For a program: ADDRESS=TARGET, ADDRESS=socks and ADDRESS=http-proxy, with a space between. */
+/* For programs: ADDRESS=TARGET, ADDRESS=socks and ADDRESS=http-proxy, separated by spaces. */
 char *
 forwards_list (TcpTunnel *tunnel)
 {

@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* The ports of a tunnel beside its own. */
+/* The ports of a tunnel in addition to its own. */
 gboolean forwards_wanted (const Settings *settings);
 gboolean forwards_add (const Settings  *settings,
                        TcpTunnel       *tunnel,

@@ -13,7 +13,7 @@
 #define TARGETS "targets"
 #define PRINCIPAL "principal "
 
-/* In place of what is missing, or wrong, so that this is not reported twice. */
+/* Replaces a value that is missing or wrong, so that it is not reported twice. */
 #define PLACEHOLDER "placeholder"
 #define PLACEHOLDER_TARGET "127.0.0.1:1"
 
@@ -22,7 +22,7 @@ typedef struct
   char *name;
   Place place;
   OptionSet *options;
-  gboolean is_wrong; /* its name is none */
+  gboolean is_wrong; /* its name is invalid */
 } Principal;
 
 typedef struct
@@ -73,7 +73,7 @@ find_path (const OptionSet *given,
   return NULL;
 }
 
-/* It stays valid as long as this. */
+/* Returns a place that is valid as long as the config. */
 static Place
 keep_place (GatewayConfig *self,
             Place          place)
@@ -156,10 +156,10 @@ has_target (GatewayConfig *self)
 
 /**
  * gateway_config_load:
- * @given: the command line, which overrides the file; that is looked for only if nothing else says where the gateway leads to
- * @problems: what is wrong is added
+ * @given: the command line, which overrides the file; the default file is only used if nothing else sets a target
+ * @problems: problems are added here
  *
- * Returns: (nullable): what could be read; %NULL if there is no file, which is one of the problems then
+ * Returns: (nullable): what could be read; %NULL if there is no file, which is then one of the problems
  */
 GatewayConfig *
 gateway_config_load (const OptionSet *given,
@@ -197,7 +197,7 @@ gateway_config_free (GatewayConfig *self)
   g_free (self);
 }
 
-/* What it says */
+/* Contents */
 
 const OptionSet *
 gateway_config_get_options (GatewayConfig *self)
@@ -205,7 +205,7 @@ gateway_config_get_options (GatewayConfig *self)
   return self->options;
 }
 
-/* All that were read, or are read by the gateway. */
+/* All files that were read, or are read by the gateway. */
 char **
 gateway_config_list_files (GatewayConfig *self)
 {
@@ -225,7 +225,7 @@ make_ports (const Principal *principal,
   return g_strdup_printf ("%s@%s", principal->name, ports);
 }
 
-/* For the principals as for the gateway, whose ports those are. */
+/* Includes those of the principals, since the ports belong to the gateway. */
 static char **
 list_reverse_ports (GatewayConfig *self)
 {
@@ -286,8 +286,8 @@ create_principals (GatewayConfig *self,
 
 /**
  * gateway_config_apply:
- * @gateway: whose properties are set
- * @problems: what is wrong is added
+ * @gateway: the gateway whose properties are set
+ * @problems: problems are added here
  */
 void
 gateway_config_apply (GatewayConfig *self,
@@ -308,9 +308,9 @@ gateway_config_apply (GatewayConfig *self,
     g_object_set (gateway, "target", PLACEHOLDER_TARGET, NULL);
 }
 
-/* Where what the library refuses stands */
+/* Places of problems that the library finds */
 
-/* One that is right, to try one setting after the other with. */
+/* Makes a valid object, to try one setting after the other. */
 static GObject *
 make_gateway (gpointer user_data)
 {
@@ -339,7 +339,7 @@ check_gateway (GObject   *gateway,
   return warnings != NULL;
 }
 
-/* What is wrong is dropped. */
+/* Invalid values are dropped. */
 static void
 explain_targets (GatewayConfig *self,
                  Problems      *problems)
@@ -386,7 +386,7 @@ check_principal (GObject   *principal,
   return check_gateway (gateway, NULL, error);
 }
 
-/* They are the gateway's. What is wrong is dropped. */
+/* The ports belong to the gateway. Invalid values are dropped. */
 static void
 explain_ports (Principal *self,
                Problems  *problems)
@@ -433,7 +433,8 @@ explain_principal (GatewayConfig *config,
   explain_ports (self, problems);
 }
 
-/* Has the library read what one property names. What it warns of is added too, and to @known. Returns whether it is right. */
+/* Lets the library read the file in one property. Its warnings are added to the problems, and to @known. Returns
+ * whether it is valid. */
 static gboolean
 check_file (TcpGateway *gateway,
             const char *property,
@@ -462,7 +463,7 @@ check_file (TcpGateway *gateway,
   return FALSE;
 }
 
-/* What is wrong is set back. */
+/* Invalid properties are reset. */
 static void
 check_files (GatewayConfig *self,
              TcpGateway    *gateway,
@@ -475,7 +476,7 @@ check_files (GatewayConfig *self,
 
   if (!check_file (gateway, "tls-certificate", certificate->place, prefix, known, problems))
     option_set_reset (G_OBJECT (gateway), "tls-certificate");
-  /* It says itself in which line something is wrong. */
+  /* The message contains the lines with errors. */
   if (!check_file (gateway, "token-file", nowhere, "", known, problems))
     {
       option_set_reset (G_OBJECT (gateway), "token-file");
@@ -485,9 +486,9 @@ check_files (GatewayConfig *self,
 
 /**
  * gateway_config_explain:
- * @error: (transfer full) (nullable): what the library objects to in what gateway_config_apply () has set
+ * @error: (transfer full) (nullable): the library's error about the properties that gateway_config_apply () has set
  *
- * Finds everything that is wrong, where it stands, and what the library warns of. To be called once.
+ * Finds all problems, with their places, and the warnings of the library. Must be called once.
  */
 void
 gateway_config_explain (GatewayConfig *self,
@@ -506,18 +507,18 @@ gateway_config_explain (GatewayConfig *self,
   for (guint i = 0; i < self->principals->len; i++)
     explain_principal (self, &g_array_index (self->principals, Principal, i), problems);
 
-  /* What is left may be wrong together. */
+  /* Settings that are valid by themselves may be invalid together. */
   gateway_config_apply (self, gateway, reported);
   check_files (self, gateway, known, problems);
   warnings = tcp_gateway_check (gateway, NULL, &other);
   if (other != NULL)
     problems_take (problems, nowhere, g_steal_pointer (&other));
-  /* What is dropped may be what it is about. */
+  /* A warning may be about a dropped value. */
   for (char **warning = warnings; warning != NULL && *warning != NULL && problems_count_errors (problems) == 0; warning++)
     if (!g_hash_table_contains (known, *warning))
       problems_warn (problems, nowhere, "%s", *warning);
 
-  /* It may be right meanwhile. */
+  /* The file may have been corrected meanwhile. */
   if (error != NULL && problems_count_errors (problems) == before)
     problems_take (problems, nowhere, g_steal_pointer (&error));
   g_clear_error (&error);

@@ -8,7 +8,7 @@
 
 G_BEGIN_DECLS
 
-/* What a gateway is to do: what the command line says, and the file of the gateway. */
+/* The settings of a gateway, from the command line and its file. */
 typedef struct _GatewayConfig GatewayConfig;
 
 GatewayConfig *gateway_config_load (const OptionSet *given,

@@ -20,14 +20,14 @@ apply_listen (const OptionSet   *options,
   option_set_reset (gateway, "hostname");
   option_set_reset (gateway, "port");
   option_set_reset (gateway, "socket-path");
-  /* What gateway_options_take_socket () is for. */
+  /* Handled by gateway_options_take_socket (). */
   if (options_is_activated (value->text))
     return;
   if (!options_read_listen (value->label, value->text, gateway, &error))
     problems_take (problems, value->place, error);
 }
 
-/* A path with any of these would be valid, and no URL could ever have it. */
+/* A path with any of these characters would be valid, but no URL could contain it. */
 static void
 apply_path (const OptionSet   *options,
             const OptionValue *value,
@@ -75,7 +75,7 @@ apply_tls (const OptionSet   *options,
     problems_add (problems, value->place, "%s %s, %s %s: %s", value->label, value->text, key->label, key->text, error->message);
 }
 
-/* One without a certificate, which would let nobody in, is a mistake. */
+/* A file without a certificate is a mistake, since no client could be admitted. */
 static GTlsDatabase *
 read_authorities (const char  *file,
                   GError     **error)
@@ -90,7 +90,7 @@ read_authorities (const char  *file,
   return NULL;
 }
 
-/* The file is read anew each time, so that a reload takes what it has then. */
+/* The file is read each time, so that a reload uses its current content. */
 static void
 apply_client_ca (const OptionSet   *options,
                  const OptionValue *value,
@@ -120,7 +120,7 @@ apply_client_ca (const OptionSet   *options,
     problems_add (problems, value->place, "%s %s: %s", value->label, value->text, error->message);
 }
 
-/* In place of one that is missing or wrong, so that the library does not object as well. */
+/* Replaces a token that is missing or wrong, so that the library does not report it as well. */
 #define PLACEHOLDER_TOKEN "placeholder"
 
 static void
@@ -138,7 +138,7 @@ set_token (TcpGateway *gateway,
     problems_take (problems, place, error);
 }
 
-/* They may have tokens of their own. */
+/* Principals may have tokens of their own. */
 static gboolean
 has_principals (TcpGateway *gateway)
 {
@@ -148,8 +148,8 @@ has_principals (TcpGateway *gateway)
   return principals != NULL && g_list_model_get_n_items (principals) > 0;
 }
 
-/* A file of tokens goes to the gateway as it is: it holds the names, too. What the command line says overrides either in the file,
- * and the variable is for whoever says nothing else. */
+/* The gateway reads a file of tokens itself, since it contains names too. The command line overrides both settings in
+ * the file, and the variable is only used if there is no other setting. */
 static void
 apply_token (const OptionSet   *options,
              const OptionValue *file,
@@ -202,9 +202,10 @@ apply_ready_check (const OptionSet   *options,
     problems_add (problems, value->place, _("%s must be target or none, not '%s'"), value->label, value->text);
 }
 
-/* The options of the command, and the keys of the same names in the group [gateway] of its file. To add one that sets a property, or
- * that the command asks for with an option_set_get_…, add a row here, and describe it in the manual page. The help, the completions
- * and the key in the file come from the row. See option-set.h for its members. */
+/* The options of the command, and the keys of the same names in the group [gateway] of its file. To add one that sets a
+ * property, or that the command reads with an option_set_get_… function, add a row here, and describe it in the manual
+ * page. The help, the completions and the key in the file are generated from the row. option-set.h describes its
+ * members. */
 static const OptionRow rows[] = {
   { N_("Configuration:"), "config", OPTION_INPUT, N_("File of options, and of rules for clients"), "FILE", .only_option = TRUE },
   { NULL, "check", OPTION_FLAG, N_("Check the options and files; do not start"), .only_option = TRUE },
@@ -261,8 +262,8 @@ gateway_options_new (void)
 /**
  * gateway_options_take_socket:
  *
- * Before the start: has the gateway listen on a socket of the service manager, if it is to, or if there is one and nothing
- * says where to listen.
+ * Called before the start: lets the gateway listen on a socket of the service manager, if it must, or if there is one
+ * and no other address is set.
  */
 void
 gateway_options_take_socket (const OptionSet *self,

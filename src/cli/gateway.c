@@ -93,22 +93,22 @@ static const char description[] =
 typedef struct
 {
   TcpGateway *gateway;
-  const OptionSet *given; /* on the command line */
+  const OptionSet *given; /* from the command line */
   GatewayConfig *config;
-  GatewayConfig *next;    /* that it is about to take over, or NULL */
+  GatewayConfig *next;    /* the one that takes effect next, or NULL */
   FileWatch *watch;
   GCancellable *starting; /* NULL once it runs */
   GError *error;          /* of the start */
   guint drain_timeout;    /* ms */
-  guint quits;            /* signals to end */
-  gboolean reload_again;  /* when it has started, or reloaded */
+  guint quits;            /* the number of signals to end */
+  gboolean reload_again;  /* after the start, or the current reload */
   gboolean over;
   gboolean has_terminal; /* at the start */
-  gboolean adopted;      /* it goes on with what the program before has left */
+  gboolean adopted;      /* it continues the state of the former program */
   AccessLog *log;        /* nullable */
   Admin *admin;          /* nullable */
   Restart *restart;
-  gboolean restart_next; /* when it has started, or reloaded */
+  gboolean restart_next; /* after the start, or the current reload */
   StatusServer *server;
 } Gateway;
 
@@ -139,7 +139,7 @@ on_drained (GObject      *object,
 static void
 gateway_end (Gateway *self)
 {
-  /* The file of the tokens may be a pipe that nobody writes to. But connections of the program before are to drain. */
+  /* The token file may be a pipe without a writer. But connections of the former program must be drained. */
   if (self->starting != NULL && self->adopted && self->quits == 1)
     return;
   if (self->starting != NULL)
@@ -183,7 +183,7 @@ gateway_is_busy (Gateway *self)
   return self->starting != NULL || self->next != NULL || restart_is_under_way (self->restart);
 }
 
-/* What was asked for while it was busy. */
+/* Does what was requested while it was busy. */
 static void
 gateway_do_next (Gateway *self)
 {
@@ -197,7 +197,7 @@ gateway_do_next (Gateway *self)
 
 static const char *const no_files[] = { NULL };
 
-/* What the command itself does with it. */
+/* Applies the parts of the config that the command uses itself. */
 static void
 gateway_take_config (Gateway       *self,
                      GatewayConfig *config)
@@ -238,7 +238,7 @@ warn_of_problem (const char *text,
     log_warn ("nothing has changed: %s", text);
 }
 
-/* Sets the properties of the gateway, or finds all that is wrong. */
+/* Sets the properties of the gateway, or finds all problems. */
 static GatewayConfig *
 load_config (const OptionSet *given,
              TcpGateway      *gateway,
@@ -254,7 +254,7 @@ load_config (const OptionSet *given,
   return config;
 }
 
-/* Whether the library found a mistake in what it was told. */
+/* Whether the error is a mistake in the settings. */
 static gboolean
 is_mistake (const GError *error)
 {
@@ -314,7 +314,7 @@ gateway_reload (Gateway *self)
   self->reload_again = FALSE;
   notify_send ("RELOADING=1\nMONOTONIC_USEC=%" G_GINT64_FORMAT, g_get_monotonic_time ());
   self->next = load_config (self->given, scratch, problems);
-  /* This reads some of the files once more, and they may have changed. */
+  /* This reads some of the files again, and they may have changed. */
   if (problems_count_errors (problems) == 0)
     gateway_config_apply (self->next, self->gateway, problems);
   if (problems_count_errors (problems) > 0)
@@ -325,7 +325,7 @@ gateway_reload (Gateway *self)
   tcp_gateway_reload_async (self->gateway, NULL, on_reloaded, self);
 }
 
-/* One that has begun may have read a file before it was changed again. */
+/* A reload that has begun may have read a file before it was changed again. */
 static void
 on_file_changed (gpointer data)
 {
@@ -351,7 +351,7 @@ on_hang_up (gpointer data)
   return G_SOURCE_CONTINUE;
 }
 
-/* What others can see of it. */
+/* Starts the access log and the admin listener. */
 static gboolean
 gateway_show (Gateway  *self,
               GError  **error)
@@ -456,7 +456,7 @@ on_user_signal (gpointer data)
 
 /* Starting */
 
-/* What is wrong at the start. Returns @status. */
+/* Prints the problems of the start. Returns @status. */
 static int
 say_problems (Problems *problems,
               int       status)
@@ -493,7 +493,7 @@ gateway_listen (Gateway *self)
                                      : EXIT_FAILED);
 }
 
-/* @state is what the program before has left, or -1; it is closed. Returns the exit status, as above. */
+/* @state is the state of the former program, or -1; it is closed. Returns the exit status, as above. */
 static int
 gateway_start (Gateway  *self,
                int       state,
@@ -503,7 +503,7 @@ gateway_start (Gateway  *self,
   g_autoptr (GError) error = NULL;
   g_autoptr (GatewayConfig) config = load_config (self->given, self->gateway, problems);
 
-  /* The program before may have taken one. */
+  /* The former program may have taken one. */
   if (problems_count_errors (problems) == 0 && state < 0)
     gateway_options_take_socket (gateway_config_get_options (config), self->gateway, problems);
   if (problems_count_errors (problems) > 0)
@@ -526,7 +526,7 @@ gateway_start (Gateway  *self,
   watchdog_start (TCP_ENDPOINT (self->gateway));
   if (!gateway_show (self, &error))
     {
-      /* Connections are not to end for that. */
+      /* Existing connections must not end because of this. */
       if (state < 0)
         return options_failure ("gateway", error);
       log_warn ("%s", error->message);
@@ -534,7 +534,7 @@ gateway_start (Gateway  *self,
   return gateway_listen (self);
 }
 
-/* Until it is told to end. Returns the exit status. */
+/* Runs until it is asked to end. Returns the exit status. */
 static int
 gateway_run (Gateway *self)
 {
@@ -546,7 +546,7 @@ gateway_run (Gateway *self)
     admin_set_state (self->admin, ADMIN_SERVING);
   self->server = status_server_new ("gateway", describe, self);
   uri = format_gateway (self->gateway);
-  /* The program before has said so. */
+  /* The former program has printed the line. */
   code = self->adopted ? 0 : view_print (stdout, "listening on %s\n", uri);
   if (code != 0)
     {

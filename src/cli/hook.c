@@ -15,14 +15,14 @@
 enum
 {
   PATIENCE = 5,   /* s between SIGTERM and SIGKILL */
-  MAX_READS = 32, /* in one go; together more than a pipe holds */
+  MAX_READS = 32, /* in one call; in total more than a pipe holds */
 };
 
 struct _Hook
 {
   GSubprocess *process;
   pid_t group;
-  GCancellable *cancellable; /* of what waits for its end */
+  GCancellable *cancellable; /* for calls that wait for its end */
   GInputStream *output;
   GSource *source;
   HookFunc ended;
@@ -33,7 +33,7 @@ struct _Hook
   gboolean silent; /* no process is left that could print, or that is waited for */
   gboolean over;
   gsize used;
-  char line[4096]; /* what it has begun to print */
+  char line[4096]; /* the incomplete line */
 };
 
 static void
@@ -43,7 +43,7 @@ print_line (Hook  *self,
   view_print (stderr, "%.*s\n", (int) length, self->line);
 }
 
-/* Whole lines, or as much of one as there is room for. */
+/* Prints whole lines, or as much of one as there is room for. */
 static void
 print_lines (Hook *self)
 {
@@ -72,7 +72,7 @@ print_rest (Hook *self)
   self->used = 0;
 }
 
-/* When the shell receives a signal to end, processes that it has started may still run. */
+/* When the shell is ended by a signal, processes that it has started may still run. */
 static void
 check_end (Hook *self)
 {
@@ -83,14 +83,13 @@ check_end (Hook *self)
   self->over = TRUE;
   g_clear_handle_id (&self->timeout, g_source_remove);
   print_rest (self);
-  /* What a signal of ours has done is no fault of the command. */
+  /* The effect of our own signal is not a fault of the command. */
   if (!self->stopped)
     problem = process_describe_end (self->process);
   self->ended (problem, self->data);
 }
 
-/* Reads the available output. It goes to stderr, and past the live
- * lines. */
+/* Reads the available output. It is printed to stderr, above the live lines. */
 static gboolean
 on_output (GObject  *stream,
            gpointer  data)
@@ -162,9 +161,9 @@ set_environment (GSubprocessLauncher *launcher,
 
 /**
  * hook_new:
- * @command: for the shell
- * @name: (nullable): of the tunnel
- * @ended: called when the command has ended, once, and not before this returns
+ * @command: the command for the shell
+ * @name: (nullable): the name of the tunnel
+ * @ended: called once when the command has ended, but not before this returns
  */
 Hook *
 hook_new (const char  *command,
@@ -241,8 +240,7 @@ hook_is_running (Hook *self)
 /**
  * hook_stop:
  *
- * Ends a command that still runs, and all that it has started. Its function is
- * called when that is done.
+ * Ends a running command, and all processes that it has started. Its function is called when that is done.
  */
 void
 hook_stop (Hook *self)
@@ -257,12 +255,12 @@ hook_stop (Hook *self)
       return;
     }
   send_signal (self, SIGTERM);
-  /* One that wanted to ask something at the terminal has been stopped. */
+  /* A command that tried to read from the terminal was stopped. */
   send_signal (self, SIGCONT);
   self->timeout = g_timeout_add_seconds (PATIENCE, on_patience_lost, self);
 }
 
-/* At once, one that was told to end and may not do so. */
+/* Ends, at once, a command that was asked to end and may not do so. */
 void
 hook_kill (Hook *self)
 {

@@ -6,10 +6,10 @@
 
 G_BEGIN_DECLS
 
-/* A command that is run once a tunnel is ready, and does not outlive it. */
+/* A command that is run once a tunnel is ready, and ended with the tunnel. */
 typedef struct _Hook Hook;
 
-/* Called with what went wrong, or NULL. */
+/* Called with a description of the failure, or NULL. */
 typedef void (*HookFunc) (const char *problem,
                           gpointer    data);
 

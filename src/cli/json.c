@@ -66,7 +66,7 @@ event_add_error (JsonBuilder  *event,
   json_builder_end_object (event);
 }
 
-/* Those of a tunnel or gateway that count from its beginning. */
+/* Adds those statistics of a tunnel or gateway that count from its creation. */
 void
 event_add_statistics (JsonBuilder         *event,
                       const TcpStatistics *statistics)
@@ -80,7 +80,7 @@ event_add_statistics (JsonBuilder         *event,
   event_add_int (event, "bytes_replayed", statistics->bytes_replayed);
 }
 
-/* Of the outermost object, which is released. */
+/* Ends the outermost object, which is released. */
 char *
 event_end_text (JsonBuilder *event)
 {

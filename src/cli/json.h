@@ -7,8 +7,8 @@
 
 G_BEGIN_DECLS
 
-/* One event: begin, add members, end. The end prints it as a line of stdout, and gives 0
- * or the errno of what went wrong. Other objects have the same members, and end as a text. */
+/* One event: begin, add members, end. The end prints it as a line to stdout, and returns 0 or the errno of a failure.
+ * Other objects have the same members, and end as a text. */
 JsonBuilder *event_begin (const char *name);
 void event_add_string (JsonBuilder *event,
                        const char  *key,

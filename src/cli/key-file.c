@@ -11,11 +11,11 @@
 
 #define DIRECTORY "tcp-tunnel"
 #define SYSTEM_DIRECTORY "/etc"
-#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* some editors begin a file so */
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* some editors write it at the beginning of a file */
 
 enum
 {
-  MAX_SIZE = 64 * 1024 * 1024, /* bytes; 100,000 principals need less than a half */
+  MAX_SIZE = 64 * 1024 * 1024, /* bytes; 100,000 principals take less than half of it */
 };
 
 struct _KeyFile
@@ -28,10 +28,10 @@ struct _KeyFile
 
 /**
  * key_file_find:
- * @name: of the file
+ * @name: the name of the file
  *
- * Finds the first there is, that of the user before those of the system. That there is
- * none is an error of its own, since then it may be that none was meant.
+ * Finds the first existing file, that of the user before those of the system. That there is none is a separate error,
+ * since the user may not have meant a file.
  */
 char *
 key_file_find (const char  *name,
@@ -81,7 +81,7 @@ read_text (const char  *path,
       if (!g_input_stream_read_all (G_INPUT_STREAM (stream), block, sizeof block, &n, NULL, error))
         return NULL;
       g_byte_array_append (text, block, n);
-      /* It may be a device, which never ends. */
+      /* The file may be a device that never ends. */
       if (text->len > MAX_SIZE)
         {
           g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("it has more than %d bytes"), MAX_SIZE);
@@ -108,8 +108,8 @@ make_name (const char *group,
   return g_strdup_printf ("[%s]%s", group, key != NULL ? key : "");
 }
 
-/* GLib would join groups of one name, and take the last of several values. What is in the line is not repeated, here and below: it
- * may be a token. Returns whether it is the first of the name. */
+/* GLib would merge groups of the same name, and use the last of several values. The line is not repeated, here and
+ * below, since it may contain a token. Returns whether it is the first of the name. */
 static gboolean
 note_line (KeyFile    *self,
            const char *group,
@@ -129,7 +129,7 @@ note_line (KeyFile    *self,
   return FALSE;
 }
 
-/* Whether GLib would take it, in a group. */
+/* Whether GLib would accept the line in a group. */
 static gboolean
 is_valid_line (const char *line)
 {
@@ -139,7 +139,7 @@ is_valid_line (const char *line)
   return g_key_file_load_from_data (file, text, -1, G_KEY_FILE_NONE, NULL);
 }
 
-/* Takes down where everything stands, and finds all lines that are wrong. The others are added to @good. */
+/* Records the line of each group and key, and finds all invalid lines. The others are added to @good. */
 static void
 scan (KeyFile    *self,
       const char *text,
@@ -188,7 +188,7 @@ scan (KeyFile    *self,
     }
 }
 
-/* GLib reports only the first line that it does not understand, and repeats what is in it. */
+/* GLib only reports the first invalid line, and repeats its content. */
 static void
 parse (KeyFile    *self,
        const char *text,
@@ -204,11 +204,11 @@ parse (KeyFile    *self,
 
 /**
  * key_file_load:
- * @problems: to which all lines are added that are wrong
+ * @problems: all invalid lines are added here
  *
- * The path is made absolute, since the files that it names are meant from there.
+ * The path is made absolute, since the files that it names are relative to it.
  *
- * Returns: (nullable): what could be read of it
+ * Returns: (nullable): what could be read
  */
 KeyFile *
 key_file_load (const char *path,
@@ -240,7 +240,7 @@ key_file_free (KeyFile *self)
   g_free (self);
 }
 
-/* What is in it */
+/* Contents */
 
 const char *
 key_file_get_path (KeyFile *self)
@@ -248,21 +248,21 @@ key_file_get_path (KeyFile *self)
   return self->path;
 }
 
-/* Whether nobody else may read it. */
+/* Whether no other user may read it. */
 gboolean
 key_file_is_private (KeyFile *self)
 {
   return (self->mode & (S_IRWXG | S_IRWXO)) == 0;
 }
 
-/* Whether everybody may read it. */
+/* Whether every user may read it. */
 gboolean
 key_file_is_public (KeyFile *self)
 {
   return (self->mode & S_IROTH) != 0;
 }
 
-/* As they follow each other in the file. */
+/* In the order of the file. */
 char **
 key_file_get_groups (KeyFile *self)
 {
@@ -272,7 +272,7 @@ key_file_get_groups (KeyFile *self)
 /**
  * key_file_get_keys:
  *
- * Returns: (nullable): those of the group, as they follow each other; %NULL if there is no such group
+ * Returns: (nullable): the keys of the group, in the order of the file; %NULL if there is no such group
  */
 char **
 key_file_get_keys (KeyFile    *self,
@@ -299,9 +299,9 @@ key_file_get_place (KeyFile    *self,
 
 /**
  * key_file_explain_key:
- * @known: those that there are
+ * @known: the existing keys
  *
- * Returns: what is wrong with a key that there is not. A token that ends in = looks like a key, too, and is not repeated.
+ * Returns: a message about a key that does not exist. A token that ends in = looks like a key, and is not repeated.
  */
 char *
 key_file_explain_key (const char        *group,
@@ -346,7 +346,7 @@ key_file_get_list (KeyFile     *self,
   return NULL;
 }
 
-/* Relative names are meant from where the file is. */
+/* Relative names are relative to the directory of the file. */
 char *
 key_file_expand_path (KeyFile    *self,
                       const char *path)
@@ -361,7 +361,7 @@ key_file_expand_path (KeyFile    *self,
   return g_canonicalize_filename (path, directory);
 }
 
-/* HOST:PORT and what may follow it, or the path of a Unix socket. */
+/* HOST:PORT and other forms, or the path of a Unix socket. */
 char *
 key_file_expand_listen (KeyFile    *self,
                         const char *value)

@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* A file of [GROUP]s with KEY=VALUE lines, as GKeyFile reads them, that knows in which line each of them stands. */
+/* A file of [GROUP]s with KEY=VALUE lines, as GKeyFile reads them, with the line number of each. */
 typedef struct _KeyFile KeyFile;
 
 char *key_file_find (const char  *name,

@@ -7,11 +7,11 @@
 
 enum
 {
-  MAX_PRINCIPALS = 256, /* those beyond share a row */
+  MAX_PRINCIPALS = 256, /* further ones share a row */
   MAX_FAILURES = 20,
 };
 
-/* Whoever has no row of its own; no principal has this name. */
+/* The row of principals without one of their own; no principal has this name. */
 #define OTHERS "(others)"
 
 typedef struct
@@ -33,7 +33,7 @@ struct _Ledger
 {
   TcpGateway *gateway;
   GHashTable *principals; /* name → Principal */
-  GQueue failures;        /* of Failure, the latest first */
+  GQueue failures;        /* of Failure, latest first */
 };
 
 static void
@@ -207,8 +207,8 @@ add_failures (Ledger      *self,
 
 /**
  * ledger_describe:
- * @max_connections: so many of those that are open, the latest
- * @builder: with an object that is open
+ * @max_connections: the number of open connections to add, the latest ones
+ * @builder: a builder with an open object
  */
 void
 ledger_describe (Ledger      *self,

@@ -7,8 +7,8 @@
 
 G_BEGIN_DECLS
 
-/* What the status page shows of a gateway that its figures do not: who has connections, which these are, and which
- * broke. */
+/* The parts of the status page of a gateway that are not in its metrics: the principals with connections, these
+ * connections, and the latest failures. */
 typedef struct _Ledger Ledger;
 
 Ledger *ledger_new (TcpGateway *gateway);

@@ -19,8 +19,7 @@ find_field (const GLogField *fields,
   return NULL;
 }
 
-/* Errors and warnings share a level of GLib's; a field of
- * the library distinguishes them. */
+/* Errors and warnings have the same level in GLib; a field of the library distinguishes them. */
 static TcpTunnelLogLevel
 find_level (GLogLevelFlags   flags,
             const GLogField *fields,
@@ -127,7 +126,7 @@ write_log (GLogLevelFlags   flags,
 
 /**
  * log_set_level:
- * @level: the most that is shown, also after log_init ()
+ * @level: the highest level that is shown, also after log_init ()
  */
 void
 log_set_level (TcpTunnelLogLevel level)
@@ -137,10 +136,10 @@ log_set_level (TcpTunnelLogLevel level)
 
 /**
  * log_init:
- * @level: the most that is shown
+ * @level: the highest level that is shown
  *
- * Sends the library's messages to stderr. Those of other libraries go where
- * GLib sends them, but never to stdout, which belongs to the results.
+ * Sends the library's messages to stderr. Those of other libraries are written where GLib sends them, but never to
+ * stdout, which is for results.
  */
 void
 log_init (TcpTunnelLogLevel level)

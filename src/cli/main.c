@@ -109,7 +109,7 @@ run (char ***args)
   for (gsize i = 0; i < G_N_ELEMENTS (commands); i++)
     if (strcmp (name, commands[i].name) == 0)
       {
-        /* The parser takes the first argument for the program's name. */
+        /* The parser treats the first argument as the program's name. */
         g_free ((*args)[0]);
         memmove (*args, *args + 1, (g_strv_length (*args + 1) + 1) * sizeof **args);
         return commands[i].run (args);
@@ -118,12 +118,12 @@ run (char ***args)
   return unknown_command (name);
 }
 
-/* Numbers stay as documented. Without a translation of the command, what the libraries beneath it report stays in
- * English too. */
+/* Numbers stay as documented. If the command is not translated, the messages of the libraries below it stay in English
+ * too. */
 static void
 set_locale (void)
 {
-  static const char header[] = ""; /* what a catalogue has in place of a translation of this */
+  static const char header[] = ""; /* a catalogue contains its header as the translation of this */
 
   setlocale (LC_CTYPE, "");
   setlocale (LC_MESSAGES, "");
@@ -148,10 +148,9 @@ main (int    argc,
   notify_init ();
   activation_init ();
   status = run (&args);
-  /* Without exit(), which finalizes libraries while I/O threads are still at work: one that
-   * opens a WebSocket may just load a module of GIO, and the loader would run the
-   * constructors of GObject once more. stderr, which is not buffered, may be with a thread that
-   * waits for the reader of the log. */
+  /* exit () would finalize libraries while I/O threads are still at work: a thread that opens a WebSocket may be
+   * loading a module of GIO, and the loader would run the constructors of GObject once more. stderr, which is not
+   * buffered, may be locked by a thread that waits for the reader of the log. */
   fflush (stdout);
   _exit (status);
 }

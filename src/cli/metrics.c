@@ -17,7 +17,7 @@ typedef enum
   COUNTER,
 } Type;
 
-/* A figure. Those of one name follow each other, and differ in their labels. */
+/* A metric. Those of one name follow each other, and differ in their labels. */
 typedef struct
 {
   const char *name;
@@ -121,7 +121,7 @@ add_double (GString *text,
   g_string_append (text, g_ascii_dtostr (buffer, sizeof buffer, value));
 }
 
-/* One that has no labels. */
+/* Adds a metric without labels. */
 static void
 add_figure (GString    *text,
             const char *name,
@@ -178,12 +178,12 @@ add_histograms (GString                 *text,
                  buckets, n, metrics->dial_time);
 }
 
-/* What each process of Prometheus' client libraries says of itself. */
+/* The metrics of the process, as in Prometheus' client libraries */
 
-/* Of what stands in /proc/self/stat behind the name, as proc(5) has it. */
+/* The index in /proc/self/stat behind the name, see proc(5). */
 #define START_TICKS 19
 
-/* In seconds since 1970. Found once, or it would change with the clock; 0 if it cannot be found. */
+/* In seconds since 1970. Determined once, or it would change with the clock; 0 if it is not available. */
 static double
 get_start_time (void)
 {
@@ -202,7 +202,7 @@ get_start_time (void)
   return started;
 }
 
-/* From Linux 6.2 on that is the size of the directory. Otherwise they are counted. */
+/* From Linux 6.2 on this is the size of the directory. Otherwise they are counted. */
 static guint
 count_descriptors (void)
 {
@@ -262,7 +262,7 @@ add_access_log (GString         *text,
  * metrics_format:
  * @log: (nullable): the access log
  *
- * Returns: (transfer full): all figures
+ * Returns: (transfer full): all metrics
  */
 char *
 metrics_format (TcpGateway      *gateway,
@@ -321,9 +321,9 @@ describe_rows (JsonBuilder   *builder,
 
 /**
  * metrics_describe:
- * @builder: with an object that is open
+ * @builder: a builder with an open object
  *
- * Adds the figures of the gateway, without those of the process.
+ * Adds the metrics of the gateway, without those of the process.
  */
 void
 metrics_describe (TcpGateway  *gateway,

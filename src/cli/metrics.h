@@ -9,7 +9,7 @@
 
 G_BEGIN_DECLS
 
-/* What a gateway counts, in the text format of Prometheus, version 0.0.4. */
+/* The metrics of a gateway, in the text format of Prometheus, version 0.0.4. */
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
 char *metrics_format (TcpGateway      *gateway,

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static char *socket_path;
-static guint64 watchdog; /* µs; 0 for none */
+static guint64 watchdog; /* in µs; 0 for none */
 
 static void
 read_watchdog (void)
@@ -27,9 +27,8 @@ read_watchdog (void)
 /**
  * notify_init:
  *
- * Takes the variables out of the environment: commands that are run on behalf of
- * a tunnel have nothing to tell the service manager. To be called before there
- * are threads.
+ * Removes the variables from the environment, since commands that are run for a tunnel must not notify the service
+ * manager. Must be called before there are threads.
  */
 void
 notify_init (void)
@@ -44,7 +43,8 @@ notify_init (void)
 /**
  * notify_get_watchdog:
  *
- * Returns: within how many microseconds the service manager expects a sign of life, or 0 if it expects none
+ * Returns: the interval in microseconds within which the service manager expects a notification, or 0 if it expects
+ * none
  */
 guint64
 notify_get_watchdog (void)
@@ -72,7 +72,7 @@ send_text (const char  *text,
 
 /**
  * notify_send:
- * @format: assignments such as `READY=1`, one a line
+ * @format: assignments such as `READY=1`, one per line
  */
 void
 notify_send (const char *format,

@@ -15,7 +15,7 @@ struct _OptionSet
 
 /**
  * option_set_new:
- * @rows: (array zero-terminated=1): static, like all that is in it
+ * @rows: (array zero-terminated=1): static, as are all texts in it
  */
 OptionSet *
 option_set_new (const OptionRow *rows)
@@ -31,7 +31,7 @@ option_set_new (const OptionRow *rows)
   return self;
 }
 
-/* Of one that has read no file yet. */
+/* Copies a set that has read no file yet. */
 OptionSet *
 option_set_copy (const OptionSet *self)
 {
@@ -123,7 +123,7 @@ option_set_make_sections (const OptionSet *self)
 
 /**
  * option_set_get:
- * @name: of an option that there is
+ * @name: the name of an existing option
  */
 OptionValue *
 option_set_get (const OptionSet *self,
@@ -138,7 +138,7 @@ option_set_get (const OptionSet *self,
 /**
  * option_set_get_text:
  *
- * Returns: (nullable): what was said; %NULL if nothing was
+ * Returns: (nullable): the value; %NULL if it is not set
  */
 const char *
 option_set_get_text (const OptionSet *self,
@@ -147,11 +147,11 @@ option_set_get_text (const OptionSet *self,
   return option_set_get (self, name)->text;
 }
 
-/* Of values that option_set_apply () has found to be right. */
+/* For values that option_set_apply () has checked. */
 
 /**
  * option_set_get_duration:
- * @value: (inout): in milliseconds; stays if nothing was said
+ * @value: (inout): in milliseconds; unchanged if it is not set
  */
 void
 option_set_get_duration (const OptionSet *self,
@@ -174,7 +174,7 @@ option_set_get_boolean (const OptionSet *self,
   return initial;
 }
 
-/* The files that it names and that are read. */
+/* The input files in the values. */
 char **
 option_set_list_inputs (const OptionSet *self)
 {
@@ -195,7 +195,7 @@ lists_equal (char **a,
   return g_strv_equal ((const char *const *) a, (const char *const *) b);
 }
 
-/* What has changed, and takes effect at the next start only. */
+/* The options that have changed, and take effect only at the next start. */
 char **
 option_set_list_waiting (const OptionSet *self,
                          const OptionSet *former)
@@ -229,7 +229,7 @@ add_unknown_key (const OptionSet *self,
   problems_add (problems, place, "%s", problem);
 }
 
-/* Empty parts, as between the last ; and the end of the line, are none. */
+/* Empty parts, such as between the last ; and the end of the line, are ignored. */
 static char **
 read_list (KeyFile     *file,
            const char  *group,
@@ -265,7 +265,7 @@ read_text (KeyFile     *file,
   return g_steal_pointer (&text);
 }
 
-/* Nobody can use a hash in place of a token. */
+/* A hash cannot be used instead of a token, so it is not a secret. */
 static gboolean
 has_secret (const OptionValue *value)
 {
@@ -301,7 +301,7 @@ read_key (OptionSet   *self,
   if (row->is_secret && has_secret (value) && key_file_is_public (file))
     problems_add (problems, place, _("%s: every user of this machine may read it; 'chmod o-r %s' prevents that"), key,
                   key_file_get_path (file));
-  /* An empty name is no file. */
+  /* An empty name means no file. */
   if (value->text != NULL && *value->text == '\0' && (row->kind == OPTION_INPUT || row->kind == OPTION_OUTPUT))
     g_clear_pointer (&value->text, g_free);
   g_free (value->label);
@@ -322,7 +322,7 @@ find_key (const OptionSet *self,
 /**
  * option_set_read_group:
  *
- * Takes what was not said before. To be called once.
+ * Sets values that are not set yet. Must be called once.
  */
 void
 option_set_read_group (OptionSet  *self,
@@ -348,7 +348,7 @@ option_set_read_group (OptionSet  *self,
 
 /* Properties */
 
-/* Sets it to its default. */
+/* Sets the property to its default. */
 void
 option_set_reset (GObject    *object,
                   const char *property)
@@ -422,7 +422,7 @@ set_property (const OptionRow    *row,
 /**
  * option_set_apply:
  *
- * Sets every property that has a row: to its default, where nothing was said.
+ * Sets every property that has a row, or resets it to its default if there is no value.
  */
 void
 option_set_apply (const OptionSet *self,
@@ -496,11 +496,10 @@ check_list (const Checker    *checker,
 
 /**
  * option_set_check:
- * @make: makes an object that is right
- * @check: finds out whether an object is right
+ * @make: makes a valid object
+ * @check: checks whether an object is valid
  *
- * Has the library check each text by itself, so that all are found that are wrong, and it is known where each stands.
- * These are dropped.
+ * Lets the library check each text separately, so that all invalid ones are found with their places. These are dropped.
  */
 void
 option_set_check (OptionSet  *self,

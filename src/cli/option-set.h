@@ -16,42 +16,43 @@ typedef enum
   OPTION_INPUT,    /* a file that is read */
   OPTION_OUTPUT,   /* a file that is written, -, or the journal */
   OPTION_LIST,     /* repeatable; a list with ; in a file */
-  OPTION_NUMBER,   /* what the property allows */
+  OPTION_NUMBER,   /* in the range of the property */
   OPTION_MEMORY,   /* MiB */
-  OPTION_RATE,     /* bytes a second, perhaps with K, M or G */
+  OPTION_RATE,     /* bytes per second, optionally with K, M or G */
   OPTION_DURATION, /* with a unit, or in seconds */
   OPTION_CHOICE,   /* a nick of the property's type */
   OPTION_BOOLEAN,  /* yes or no */
-  OPTION_FLAG,     /* without a value, and on the command line only */
+  OPTION_FLAG,     /* without a value, only on the command line */
 } OptionKind;
 
-/* What somebody has said of an option. */
+/* The value of an option. */
 typedef struct
 {
-  char *label;   /* what it is called in a message */
-  Place place;   /* where it was said */
-  char *text;    /* NULL if nothing was, like the next */
+  char *label;   /* the name of the option in a message */
+  Place place;   /* where it was set */
+  char *text;    /* NULL if it is not set, as is the next */
   char **list;   /* of OPTION_LIST */
   gboolean flag; /* of OPTION_FLAG */
 } OptionValue;
 
 typedef struct _OptionSet OptionSet;
 
-/* An option of a command, and a key of the same name in its file. The table of a command ends with one that has no name. */
+/* An option of a command, and a key of the same name in its file. The table of a command ends with a row without a
+ * name. */
 typedef struct
 {
-  const char *section;  /* that begins here in the help, NULL for the one before */
+  const char *section;  /* the section that begins here in the help, NULL for the previous one */
   const char *name;
   OptionKind kind;
-  const char *help;     /* so short that the line has not more than 80 columns */
-  const char *argument; /* what the help calls the value; names of files are completed for FILE */
-  const char *property; /* that is set, NULL for none or for what `apply` does */
+  const char *help;     /* short enough for a line of 80 columns */
+  const char *argument; /* the name of the value in the help; file names are completed for FILE */
+  const char *property; /* the property to set, NULL for none or if `apply` sets it */
   guint least;          /* of OPTION_MEMORY and OPTION_RATE */
-  gboolean only_option; /* it is no key */
-  gboolean is_secret;   /* it may not stand in a file that everybody can read, unless it is hashed */
-  gboolean waits;       /* a change takes effect at the next start only */
+  gboolean only_option; /* it is not a key */
+  gboolean is_secret;   /* not allowed in a file that every user can read, unless it is hashed */
+  gboolean waits;       /* a change takes effect only at the next start */
 
-  /* In place of setting the property. */
+  /* Called instead of setting the property. */
   void (*apply) (const OptionSet   *options,
                  const OptionValue *value,
                  GObject           *object,

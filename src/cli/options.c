@@ -25,7 +25,7 @@ has_option (const GOptionEntry *entries,
   return FALSE;
 }
 
-/* Of an option that is near none: where there is such a one. */
+/* If no option is similar to the name, says where there is one. */
 static char *
 locate_option (const char         *command,
                const GOptionEntry *entries,
@@ -41,8 +41,7 @@ locate_option (const char         *command,
   return g_strdup (_("; 'tcp-tunnel connect' has such an option"));
 }
 
-/* The message names the option, but not the value behind =, which may be a secret
- * token. */
+/* The message names the option, but not the value behind =, which may be a secret token. */
 static void
 set_unknown_option (const char          *command,
                     const GOptionEntry  *entries,
@@ -67,7 +66,7 @@ set_unknown_option (const char          *command,
                option, hint);
 }
 
-/* A text processor makes one dash of two hyphens. */
+/* Text processors replace two hyphens with a dash. */
 static gboolean
 begins_with_dash (const char *arg)
 {
@@ -87,8 +86,7 @@ set_dash (const char  *arg,
                g_utf8_get_char (arg));
 }
 
-/* The parser has left what it does not know. What follows -- is no option, even
- * if it looks so. */
+/* The parser has left what it does not recognize. Arguments behind -- are not options. */
 static gboolean
 check_rest (const char          *command,
             const GOptionEntry  *entries,
@@ -157,9 +155,9 @@ parse (GOptionContext      *context,
 
 /**
  * options_parse:
- * @arguments: (nullable): what may follow besides options, in the words of the help
+ * @arguments: (nullable): further arguments, as in the help
  * @args: the arguments after the name of the program; on return, those that
- *   are no options, the command first
+ *   are not options, the command first
  */
 gboolean
 options_parse (const char          *command,
@@ -175,7 +173,7 @@ options_parse (const char          *command,
   return parse (context, command, arguments, entries, args, error);
 }
 
-/* GLib's help has all options of one group in a row, with --help as the first here. */
+/* GLib's help lists all options of a group without sections, here with --help as the first. */
 static void
 print_sections (GOptionContext       *context,
                 const OptionsSection *sections)
@@ -200,7 +198,7 @@ print_sections (GOptionContext       *context,
 
 /**
  * options_parse_sections:
- * @sections: the parts of the help, in the order of @entries, without a title at the end
+ * @sections: the sections of the help, in the order of @entries, the last one without a title
  *
  * The same for a command with many options and no arguments.
  */
@@ -249,7 +247,7 @@ bad_value (GError    **error,
   return FALSE;
 }
 
-/* Whether it is to listen on a socket of the service manager. */
+/* Whether it must listen on a socket of the service manager. */
 gboolean
 options_is_activated (const char *listen)
 {
@@ -284,7 +282,7 @@ bad_listen (GError     **error,
 
 /**
  * options_read_listen:
- * @option: what it is called in a message, here and below
+ * @option: the name of the option for messages, here and below
  * @text: (nullable): HOST:PORT, [IPV6]:PORT, PORT, unix:PATH, systemd or systemd:NAME
  * @object: a tunnel, a forward or a gateway, whose hostname and port, socket path or socket are set
  */
@@ -340,7 +338,7 @@ options_read_listen (const char  *option,
 
 /**
  * options_read_number:
- * @text: (nullable): the value given; without one @value stays
+ * @text: (nullable): the value; without one @value is unchanged
  */
 gboolean
 options_read_number (const char  *option,
@@ -364,8 +362,8 @@ options_read_number (const char  *option,
 
 /**
  * options_read_uint:
- * @text: (nullable): the value given; nothing happens without one
- * @unit: how many of the property's units one of the option's is
+ * @text: (nullable): the value; without one nothing happens
+ * @unit: the number of units of the property in one unit of the option
  *
  * The range is that of the property.
  */
@@ -393,8 +391,8 @@ options_read_uint (const char  *option,
 
 /**
  * options_read_memory:
- * @text: (nullable): a number of MiB, at least @least; nothing happens without one
- * @property: of bytes, a 64-bit number
+ * @text: (nullable): a number of MiB, at least @least; without one nothing happens
+ * @property: a 64-bit number of bytes
  */
 gboolean
 options_read_memory (const char  *option,
@@ -415,7 +413,7 @@ options_read_memory (const char  *option,
   return TRUE;
 }
 
-/* A whole number and perhaps K, M or G behind it. */
+/* A whole number, optionally followed by K, M or G. */
 static gboolean
 parse_rate (const char *text,
             guint64     least,
@@ -431,7 +429,7 @@ parse_rate (const char *text,
     return FALSE;
   for (const char *u = units; unit != NULL && u <= unit; u++)
     factor *= 1000;
-  /* Up to what the property allows. */
+  /* Up to the maximum of the property. */
   if (!g_ascii_string_to_unsigned (digits, 10, 0, G_GINT64_CONSTANT (1000000000000) / factor, value, NULL))
     return FALSE;
   *value *= factor;
@@ -440,8 +438,8 @@ parse_rate (const char *text,
 
 /**
  * options_read_rate:
- * @text: (nullable): bytes a second, at least @least, such as `500K`, `10M` or `1G`; nothing happens without one
- * @property: of bytes a second, a 64-bit number
+ * @text: (nullable): bytes per second, at least @least, such as `500K`, `10M` or `1G`; without one nothing happens
+ * @property: a 64-bit number of bytes per second
  */
 gboolean
 options_read_rate (const char  *option,
@@ -466,7 +464,7 @@ options_read_rate (const char  *option,
 
 /**
  * options_read_attempts:
- * @text: (nullable): a number or `unlimited`; without one @value stays
+ * @text: (nullable): a number or `unlimited`; without one @value is unchanged
  * @value: negative for no limit
  */
 gboolean
@@ -490,7 +488,7 @@ options_read_attempts (const char  *option,
 
 /**
  * options_read_boolean:
- * @text: (nullable): `yes` or `no`; without one @value stays
+ * @text: (nullable): `yes` or `no`; without one @value is unchanged
  */
 gboolean
 options_read_boolean (const char  *option,
@@ -506,7 +504,7 @@ options_read_boolean (const char  *option,
   return TRUE;
 }
 
-/* A whole number of seconds, or with a unit behind it; @value is in milliseconds. */
+/* A whole number of seconds, or with a unit; @value is in milliseconds. */
 static gboolean
 parse_duration (const char *text,
                 guint       max,
@@ -523,7 +521,7 @@ parse_duration (const char *text,
   guint unit = *name == '\0' ? 1000 : 0;
   guint64 number;
 
-  /* "10 s" is as clear as "10s". */
+  /* "10 s" is accepted as well as "10s". */
   name += *name == ' ';
   for (guint i = 0; i < G_N_ELEMENTS (units); i++)
     if (strcmp (name, units[i].name) == 0)
@@ -536,8 +534,8 @@ parse_duration (const char *text,
 
 /**
  * options_read_duration:
- * @text: (nullable): the value given, such as `500ms`, `10s`, `2min` or `1h`, or a number of seconds; without
- *   one @value stays
+ * @text: (nullable): the value, such as `500ms`, `10s`, `2min` or `1h`, or a number of seconds; without
+ *   one @value is unchanged
  * @value: in milliseconds
  */
 gboolean
@@ -580,7 +578,7 @@ options_read_duration_property (const char  *option,
 
 /**
  * options_read_enum:
- * @text: (nullable): a nick of @type; without one @value stays
+ * @text: (nullable): a nick of @type; without one @value is unchanged
  */
 gboolean
 options_read_enum (const char  *option,
@@ -616,7 +614,7 @@ options_read_enum (const char  *option,
 /**
  * options_say:
  * @command: the command that prints it
- * @name: (nullable): the tunnel it is about, where there are several
+ * @name: (nullable): the tunnel that it is about, if there are several
  *
  * Prints an error.
  */
@@ -630,7 +628,7 @@ options_say (const char *command,
               message);
 }
 
-/* Where to read more, after an error was printed. */
+/* Refers to the help, after an error was printed. */
 void
 options_hint (const char *command)
 {
@@ -649,7 +647,7 @@ options_usage (const char   *command,
 /**
  * options_failure:
  *
- * Says why a tunnel or a gateway ended, and finds the exit status for it.
+ * Prints the reason for which a tunnel or a gateway ended, and returns the exit status for it.
  */
 int
 options_failure (const char   *command,
@@ -661,7 +659,7 @@ options_failure (const char   *command,
   return EXIT_FAILED;
 }
 
-/* For what view_print() gives. */
+/* Makes an error of the result of view_print (). */
 GError *
 options_stdout_error (int code)
 {
@@ -677,8 +675,7 @@ typedef struct
 
 static const int end_signals[] = { SIGINT, SIGTERM, SIGHUP };
 
-/* nohup(1) ignores SIGHUP, and a shell without job control ignores SIGINT for a command
- * that it starts with &. */
+/* nohup(1) ignores SIGHUP, and a shell without job control ignores SIGINT for a command that it starts with &. */
 static gboolean
 is_ignored (int number)
 {
@@ -687,8 +684,7 @@ is_ignored (int number)
   return sigaction (number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
 }
 
-/* Closing in order may take a moment; a further signal ends the process at
- * once, by the default of the system. */
+/* Closing in order may take a moment; a further signal ends the process at once, by the default of the system. */
 static gboolean
 on_end_signal (gpointer data)
 {
@@ -705,10 +701,9 @@ on_end_signal (gpointer data)
 /**
  * options_on_signal:
  *
- * Calls @func in the main loop at the first SIGINT, SIGTERM or SIGHUP, and at those
- * that follow for as long as it returns %G_SOURCE_CONTINUE. If @hang_up is not %NULL it
- * is called at each SIGHUP in its place. A signal that was set to be
- * ignored when the command was started stays ignored.
+ * Calls @func in the main loop at the first SIGINT, SIGTERM or SIGHUP, and at further ones as long as it returns
+ * %G_SOURCE_CONTINUE. If @hang_up is not %NULL it is called at each SIGHUP instead. A signal that was ignored when the
+ * command was started stays ignored.
  */
 void
 options_on_signal (GSourceFunc func,

@@ -8,11 +8,11 @@ G_BEGIN_DECLS
 
 enum
 {
-  EXIT_FAILED = 1, /* ended on an error */
+  EXIT_FAILED = 1, /* ended with an error */
   EXIT_USAGE = 2,
 };
 
-/* Where a part of the options begins in the help. */
+/* The beginning of a section of the options in the help. */
 typedef struct
 {
   const char *title;
@@ -33,7 +33,7 @@ gboolean options_parse_sections (const char            *command,
                                  const OptionsSection  *sections,
                                  char                ***args,
                                  GError               **error);
-/* As listen: the only socket of the service manager. With a colon and a name behind it, that one. */
+/* As listen: the only socket of the service manager. With a colon and a name, that socket. */
 #define OPTIONS_ACTIVATED "systemd"
 
 gboolean options_is_activated (const char *listen);

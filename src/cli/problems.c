@@ -94,7 +94,7 @@ problems_add (Problems   *self,
 
 /**
  * problems_take:
- * @error: (transfer full): what is wrong, perhaps in several lines
+ * @error: (transfer full): the problem, perhaps in several lines
  */
 void
 problems_take (Problems *self,
@@ -108,7 +108,7 @@ problems_take (Problems *self,
   g_error_free (error);
 }
 
-/* It works, but hardly as it was meant. */
+/* Adds a warning: the setting works, but most likely not as intended. */
 void
 problems_warn (Problems   *self,
                Place       place,
@@ -149,7 +149,7 @@ compare (gconstpointer a,
 
 /**
  * problems_foreach:
- * @func: called for each, file by file and line by line
+ * @func: called for each problem, by file and line
  */
 void
 problems_foreach (Problems *self,
@@ -170,7 +170,7 @@ problems_foreach (Problems *self,
 /**
  * problems_get_error:
  *
- * Returns: (nullable): the first that is not a warning
+ * Returns: (nullable): the first problem that is not a warning
  */
 GError *
 problems_get_error (Problems *self)

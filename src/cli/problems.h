@@ -6,10 +6,10 @@
 
 G_BEGIN_DECLS
 
-/* All that is wrong in some settings, so that whoever mends them need not find one after the other. */
+/* All problems of some settings, so that the user need not find them one after the other. */
 typedef struct _Problems Problems;
 
-/* Where a setting stands. */
+/* The place of a setting. */
 typedef struct
 {
   const char *path; /* of the file; NULL for the command line */

@@ -15,9 +15,8 @@ static struct rlimit usual_limit;
 /**
  * process_open_standard_files:
  *
- * A standard file that is closed would be the next one to be opened, and a socket
- * be taken for stdin. Then stdin has nothing in it, and what is written to stdout
- * or stderr fails as before.
+ * A closed standard file would be replaced by the next file that is opened, and a socket be used as stdin, for example.
+ * With this, stdin is empty, and writing to stdout or stderr fails as before.
  */
 void
 process_open_standard_files (void)
@@ -30,8 +29,7 @@ process_open_standard_files (void)
 /**
  * process_raise_file_limit:
  *
- * Each connection of a tunnel takes a file descriptor, and the usual soft limit
- * is there for programs that use select().
+ * Each connection of a tunnel takes a file descriptor, and the usual soft limit exists for programs that use select().
  */
 void
 process_raise_file_limit (void)
@@ -45,7 +43,7 @@ process_raise_file_limit (void)
   setrlimit (RLIMIT_NOFILE, &limit);
 }
 
-/* These run between fork() and exec(). */
+/* These run between fork () and exec (). */
 static void
 set_up (gpointer data)
 {
@@ -63,10 +61,10 @@ set_up_group (gpointer data)
 /**
  * process_launcher:
  * @own_group: whether the command gets a process group of its own, so that it can
- *   be ended with all that it started, and does not see Ctrl-C
+ *   be ended with all processes that it has started, and does not receive Ctrl-C
  *
- * Returns: (transfer full): what launches a command of the user's that has no
- *   need of the token
+ * Returns: (transfer full): a launcher for a command of the user, which does not
+ *   get the token
  */
 GSubprocessLauncher *
 process_launcher (GSubprocessFlags flags,
@@ -79,7 +77,7 @@ process_launcher (GSubprocessFlags flags,
   return launcher;
 }
 
-/* Whether there is a terminal that controls this process, and that was not closed. */
+/* Whether this process has a controlling terminal, which was not closed. */
 gboolean
 process_has_terminal (void)
 {
@@ -91,7 +89,7 @@ process_has_terminal (void)
   return TRUE;
 }
 
-/* Runs @command through the shell. It has no standard input. */
+/* Runs @command with the shell. It has no standard input. */
 GSubprocess *
 process_spawn (GSubprocessLauncher  *launcher,
                const char           *command,
@@ -102,9 +100,9 @@ process_spawn (GSubprocessLauncher  *launcher,
 
 /**
  * process_describe_end:
- * @process: one that has ended
+ * @process: a process that has ended
  *
- * Returns: (nullable): what went wrong, %NULL for nothing
+ * Returns: (nullable): a description of the failure, %NULL for none
  */
 char *
 process_describe_end (GSubprocess *process)

@@ -6,7 +6,7 @@
 
 enum
 {
-  FRESH = 10,  /* s, for which an answer is good */
+  FRESH = 10,  /* s, for which a result is used */
   TIMEOUT = 3, /* s */
 };
 
@@ -20,11 +20,11 @@ struct _Ready
 {
   TcpGateway *gateway;
   GSocketClient *client;
-  GCancellable *trying; /* NULL if it is not tried at this moment */
-  gint64 tried;         /* when, 0 for never, */
-  char *target;         /* which, */
-  GError *error;        /* and the result; NULL if it was reached */
-  GQueue questions;     /* of Question, that wait for it */
+  GCancellable *trying; /* NULL if it is not being tried */
+  gint64 tried;         /* when, 0 for never */
+  char *target;         /* which target */
+  GError *error;        /* the result; NULL if it was reached */
+  GQueue questions;     /* of Question, those that wait for it */
 };
 
 static void
@@ -72,7 +72,7 @@ ready_new (TcpGateway *gateway)
   return self;
 }
 
-/* Whoever waits is answered. */
+/* Pending questions are answered. */
 void
 ready_free (Ready *self)
 {
@@ -88,7 +88,7 @@ ready_free (Ready *self)
   g_free (self);
 }
 
-/* Where it is, also if it is the name of one of those that have one. NULL if there is none. */
+/* Returns the address of the target, also if it is a named one. NULL if there is none. */
 static char *
 ready_find_target (Ready *self)
 {
@@ -108,7 +108,7 @@ ready_find_target (Ready *self)
 
 /**
  * ready_ask:
- * @func: called once, maybe at once, with why the target cannot be reached, or %NULL
+ * @func: called once, perhaps at once, with the reason for which the target cannot be reached, or %NULL
  */
 void
 ready_ask (Ready     *self,

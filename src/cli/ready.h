@@ -6,8 +6,8 @@
 
 G_BEGIN_DECLS
 
-/* Whether the target of a gateway can be reached. However often that is asked, it is tried every few seconds at most,
- * and never while nobody asks. */
+/* Checks whether the target of a gateway can be reached. It is tried at most every few seconds, however often this is
+ * requested, and never without a request. */
 typedef struct _Ready Ready;
 
 typedef void (*ReadyFunc) (const GError *error,

@@ -19,15 +19,15 @@
 
 enum
 {
-  TRY_TIMEOUT = 10, /* s, for the other program to look at the state; meanwhile nothing goes on */
+  TRY_TIMEOUT = 10, /* s, for the other program to check the state; meanwhile the gateway is suspended */
   TRY_FD = 3,       /* the descriptor of the state there */
-  MAX_SAID = 16384, /* bytes of what it says that are kept */
+  MAX_SAID = 16384, /* bytes of its output that are kept */
 };
 
-/* Those that the command handles. */
+/* the signals that the command handles */
 static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
 
-static char *path; /* absolute; symbolic links in it may lead elsewhere by the time it is used */
+static char *path; /* absolute; symbolic links in it may have other targets by the time it is used */
 static char **arguments;
 static char **environment;
 static pthread_t main_thread;
@@ -40,7 +40,7 @@ find_program (const char *name)
   g_autofree char *found = strchr (name, '/') == NULL ? g_find_program_in_path (name) : g_strdup (name);
   g_autofree char *absolute = found != NULL ? g_canonicalize_filename (found, NULL) : NULL;
 
-  /* Whoever started it may have called it anything. */
+  /* The name of the process may be arbitrary. */
   if (absolute != NULL && access (absolute, X_OK) == 0)
     return g_steal_pointer (&absolute);
   return g_file_read_link ("/proc/self/exe", NULL);
@@ -50,7 +50,7 @@ find_program (const char *name)
  * replace_init:
  * @args: the arguments of the process, with its name
  *
- * To be called by the main thread, before the arguments and the environment are changed.
+ * Must be called by the main thread, before the arguments and the environment are changed.
  */
 void
 replace_init (char **args)
@@ -59,7 +59,7 @@ replace_init (char **args)
   path = find_program (args[0] != NULL ? args[0] : "");
   arguments = g_strdupv (args);
   environment = g_get_environ ();
-  /* What is inherited has other numbers, and is in the state. */
+  /* Inherited sockets have other numbers, and are in the state. */
   environment = g_environ_unsetenv (environment, "LISTEN_FDS");
   environment = g_environ_unsetenv (environment, "LISTEN_FDNAMES");
   environment = g_environ_unsetenv (environment, "LISTEN_PID");
@@ -68,10 +68,10 @@ replace_init (char **args)
 
 /**
  * replace_take_arguments:
- * @fd: (out): the descriptor of the state that the program before has left, or -1
- * @dry_run: (out): whether it is only to be looked at
+ * @fd: (out): the descriptor of the state that the former program has left, or -1
+ * @dry_run: (out): whether the state must only be checked
  *
- * Takes the options out of @args that replace_try_async() and replace_execute() have put there, right behind the name of
+ * Removes the options from @args that replace_try_async() and replace_execute() have inserted, right behind the name of
  * the command.
  */
 gboolean
@@ -105,7 +105,7 @@ replace_take_arguments (char    ***args,
   return TRUE;
 }
 
-/* As the program was called, but for this. */
+/* Returns the original arguments, with these options. */
 static GStrv
 make_arguments (int      fd,
                 gboolean dry_run)
@@ -128,7 +128,7 @@ make_arguments (int      fd,
 typedef struct
 {
   GSubprocess *process;
-  int said; /* a descriptor of what it says */
+  int said; /* a descriptor of its output */
   guint deadline;
   gboolean late;
   struct stat file; /* as it was before */
@@ -158,7 +158,8 @@ on_deadline (gpointer data)
   return G_SOURCE_REMOVE;
 }
 
-/* What it says goes into this, which does not grow: the program may be a wrong one, that says any amount. */
+/* The output is written to this file, which does not grow: the program may be a wrong one, with any amount of
+ * output. */
 static int
 open_said (GError **error)
 {
@@ -175,7 +176,7 @@ open_said (GError **error)
   return -1;
 }
 
-/* What it was: the last line, before which there may be warnings, and behind which a hint at the help. */
+/* Returns the reason of a failure: the last line, which may follow warnings and precede a hint at the help. */
 static char *
 find_reason (int fd)
 {
@@ -225,7 +226,7 @@ on_tried (GObject      *object,
  * replace_try_async:
  * @fd: a descriptor of the state
  *
- * Has the program in the file see whether it can go on with the state, in another process.
+ * Lets the program in the file check whether it can continue the state, in another process.
  */
 void
 replace_try_async (int                  fd,
@@ -266,7 +267,7 @@ replace_try_async (int                  fd,
 
 /**
  * replace_try_finish:
- * @changed: (out): whether the file is another by now, and is to be tried again
+ * @changed: (out): whether the file has changed meanwhile, and must be tried again
  */
 gboolean
 replace_try_finish (GAsyncResult  *result,
@@ -284,7 +285,8 @@ replace_try_finish (GAsyncResult  *result,
 
 /* The replacement */
 
-/* What comes in any thread from here on waits in the main thread, where it is blocked, for the next program. */
+/* From here on, signals of any thread are passed to the main thread, where they are blocked, and so wait for the next
+ * program. */
 static void
 pass_on (int number)
 {
@@ -309,8 +311,8 @@ on_probe (gpointer data)
 /**
  * replace_hold_signals:
  *
- * Keeps the signals that come from here on for the program that follows, or until replace_release_signals(). Those that
- * came before are handled in the main loop before this returns.
+ * Keeps signals from here on for the next program, or until replace_release_signals(). Earlier ones are handled in the
+ * main loop before this returns.
  */
 void
 replace_hold_signals (void)
@@ -329,7 +331,7 @@ replace_hold_signals (void)
         sigaction (signals[i], &action, NULL);
     }
 
-  /* A thread of GLib's may still have to hand some over. When it has done so with this one it has with all. */
+  /* A thread of GLib's may still have to pass some on. When it has passed on this one, it has passed on all. */
   g_unix_signal_add (SIGWINCH, on_probe, &seen);
   kill (getpid (), SIGWINCH);
   while (!seen)
@@ -341,7 +343,7 @@ replace_hold_signals (void)
 /**
  * replace_release_signals:
  *
- * Has the signals handled that waited.
+ * Lets the held signals be handled.
  */
 void
 replace_release_signals (void)
@@ -358,8 +360,8 @@ replace_release_signals (void)
 /**
  * replace_on_signal:
  *
- * Calls @func in the main loop at each SIGUSR2, unless whoever started the command has set that to be ignored. The other
- * signals are handled already; those that the program before has kept for this one come now.
+ * Calls @func in the main loop at each SIGUSR2, unless that signal was ignored when the command was started. The other
+ * signals are handled already; those that the former program has held for this one are delivered now.
  */
 void
 replace_on_signal (GSourceFunc func,
@@ -374,7 +376,7 @@ replace_on_signal (GSourceFunc func,
 
 /**
  * replace_execute:
- * @fd: a descriptor of the state, which the program that follows gets
+ * @fd: a descriptor of the state, which the next program gets
  *
  * Returns only if it fails.
  */

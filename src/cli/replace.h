@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* Replaces the program by the one that is now in the file from which it was started, in the same process. */
+/* Replaces the program with the one that is now in the file from which it was started, in the same process. */
 
 void replace_init (char **args);
 gboolean replace_take_arguments (char    ***args,

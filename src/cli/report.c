@@ -20,10 +20,10 @@ struct _Report
   gboolean json;
   ReportFunc broken;
   gpointer data;
-  gboolean is_broken; /* stdout, which is reported once */
+  gboolean is_broken; /* a failure of stdout, which is reported once */
   gboolean listening; /* from the first line on */
   guint timeout;
-  guint64 reported; /* the sum of what only grows, at the last statistics event */
+  guint64 reported; /* the sum of those counters that only increase, at the last statistics event */
   guint64 reported_unacknowledged;
 };
 
@@ -38,7 +38,7 @@ begin (Report     *self,
   return event;
 }
 
-/* Who reads it would wait for ever for what cannot be written. */
+/* If stdout cannot be written to, its reader would wait forever. */
 static void
 check_written (Report *self,
                int     code)
@@ -59,7 +59,7 @@ report_state (Report         *self,
   check_written (self, event_end (event));
 }
 
-/* The first line is that of the port, whatever comes before it. */
+/* The first line is that of the port, even if the state has changed before. */
 static void
 on_state_changed (TcpTunnel      *tunnel,
                   TcpTunnelState  state,
@@ -134,8 +134,8 @@ report_statistics (gpointer data)
 
 /**
  * report_new:
- * @name: (nullable): what events call the tunnel
- * @prefixed: whether lines begin with the name, too
+ * @name: (nullable): the name of the tunnel in events
+ * @prefixed: whether lines begin with the name as well
  * @broken: called if stdout cannot be written to
  */
 Report *
@@ -188,7 +188,7 @@ add_forward (JsonBuilder *event,
     event_add_string (event, "proxy", g_enum_get_value (kinds, kind)->value_nick);
 }
 
-/* @forward is NULL for the port of the tunnel's own, or of a reverse tunnel. */
+/* @forward is NULL for the tunnel's own port, or that of a reverse tunnel. */
 static void
 report_port (Report     *self,
              const char *text,
@@ -260,7 +260,7 @@ report_listening (Report *self)
 /**
  * report_retry:
  *
- * Also before the tunnel listens: it may wait for its gateway for long.
+ * May be called before the tunnel listens: it may wait for its gateway for a long time.
  */
 void
 report_retry (Report       *self,

@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* What goes to stdout about a tunnel: lines, or events in JSON. */
+/* The output about a tunnel on stdout: lines, or events in JSON. */
 typedef struct _Report Report;
 
 /* Called once, with the errno, if stdout cannot be written to. */

@@ -12,7 +12,7 @@ struct _Restart
   TcpGateway *gateway;
   RestartCallbacks callbacks;
   gpointer data;
-  GCancellable *cancellable; /* while it is under way */
+  GCancellable *cancellable; /* during a restart */
   int state;                 /* the descriptor, or -1 */
 };
 
@@ -52,7 +52,7 @@ restart_end (Restart      *self,
   self->callbacks.stayed (self->data);
 }
 
-/* What comes from here on is for the next program, but not what has come before. */
+/* Signals from here on are for the next program, but earlier ones are not. */
 static void
 restart_execute (Restart *self)
 {
@@ -97,7 +97,7 @@ on_suspended (GObject      *object,
     replace_try_async (self->state, self->cancellable, on_tried, self);
 }
 
-/* The gateway runs. */
+/* The gateway must be running. */
 void
 restart_begin (Restart *self)
 {
@@ -113,7 +113,7 @@ restart_is_under_way (Restart *self)
   return self->cancellable != NULL;
 }
 
-/* It stays, unless it is too late. */
+/* Gives up the restart, if that is still possible. */
 void
 restart_cancel (Restart *self)
 {

@@ -6,15 +6,15 @@
 
 G_BEGIN_DECLS
 
-/* Restarts the command of a gateway, of which no connection ends. */
+/* Restarts the command of a gateway without ending any connection. */
 typedef struct _Restart Restart;
 
 typedef struct
 {
-  /* Another program takes the place of this one now, and makes anew what it finds to be missing; FALSE: it does not,
-   * since this one is to end. */
+  /* Another program replaces this one now, and creates anew whatever is missing. FALSE to give that up, since this
+   * program must end. */
   gboolean (*leave) (gpointer data);
-  /* It did not, and why was logged. */
+  /* The restart has failed, and the reason was logged. */
   void (*stayed) (gpointer data);
 } RestartCallbacks;
 

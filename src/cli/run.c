@@ -23,7 +23,7 @@ struct _Run
   const RunShared *shared;
   TcpTunnel *tunnel;
   char *token;
-  GCancellable *cancellable; /* of the start */
+  GCancellable *cancellable; /* for the start */
   Report *report;
   TunnelLine *status;
   Hook *hook;
@@ -31,14 +31,14 @@ struct _Run
   Stdio *stdio;
   RunPhase phase;
   gboolean dialled; /* the tunnel itself was started */
-  gboolean connected; /* it was, once */
+  gboolean connected; /* at least once */
   gboolean retrying; /* to reach the gateway */
-  gboolean announced; /* that it does so */
-  guint calls; /* asynchronous ones that are under way */
-  gboolean stopped; /* from outside */
-  GError *problem;  /* why it is not connected, NULL while it is or idles */
+  gboolean announced; /* the retries were announced */
+  guint calls; /* the number of asynchronous calls in progress */
+  gboolean stopped; /* by a call of run_stop () */
+  GError *problem;  /* the reason for which it is not connected, NULL while it is or idles */
   gint64 retry;     /* when it tries again, on the monotonic clock */
-  gboolean asking; /* one of them is that of the token command */
+  gboolean asking; /* one of the calls is that of the token command */
   int exit_status;
 };
 
@@ -65,7 +65,7 @@ enter (Run      *self,
   self->shared->changed (self, self->shared->data);
 }
 
-/* Where there are several tunnels, the line of one that failed stays. */
+/* If there are several tunnels, the line of a failed one is kept. */
 static void
 end_status (Run        *self,
             const char *reason)
@@ -76,7 +76,7 @@ end_status (Run        *self,
     g_clear_pointer (&self->status, tunnel_line_free);
 }
 
-/* Whether a program for which the tunnel is there has not ended. */
+/* Whether a program that uses the tunnel still runs. */
 static gboolean
 is_served (Run *self)
 {
@@ -128,7 +128,7 @@ set_problem (Run          *self,
   self->retry = retry;
 }
 
-/* Says why, unless the log has just done so. */
+/* Prints the reason, unless the log has just done so. */
 static void
 fail (Run          *self,
       const GError *error,
@@ -156,7 +156,7 @@ on_failed (TcpTunnel *tunnel,
            GError    *error,
            Run       *self)
 {
-  /* It was to end anyway, and only waits for its command. */
+  /* It is ending already, and only waits for its command. */
   if (self->phase >= RUN_ENDING)
     return;
   fail (self, error, get_log_level (tunnel) >= TCP_TUNNEL_LOG_LEVEL_ERROR);
@@ -301,7 +301,7 @@ start_tunnel (Run *self)
   tcp_endpoint_start_async (TCP_ENDPOINT (self->tunnel), self->cancellable, on_started, self);
 }
 
-/* Another one than that the gateway has just refused, or none. */
+/* Sets another token than the one that the gateway has just refused, or none. */
 static void
 replace_token (Run        *self,
                const char *token)
@@ -360,8 +360,8 @@ call_token_command (Run *self)
                        on_token, self);
 }
 
-/* One that expires may have been replaced in its file meanwhile. A pipe was emptied
- * at the start, and to wait for another one in it would hold up all else. */
+/* An expired token may have been replaced in its file meanwhile. A pipe was emptied at the start, and waiting for
+ * another token in it would block everything else. */
 static void
 read_token_again (Run *self)
 {
@@ -380,8 +380,8 @@ read_token_again (Run *self)
   replace_token (self, token);
 }
 
-/* The gateway refused the token; without another the tunnel gives up. Each of several
- * connections may be refused while the command runs for the first of them. */
+/* The gateway refused the token; without another the tunnel gives up. The gateway may refuse several connections while
+ * the command runs for the first of them. */
 static void
 on_token_required (TcpTunnel *tunnel,
                    Run       *self)
@@ -392,8 +392,8 @@ on_token_required (TcpTunnel *tunnel,
     call_token_command (self);
 }
 
-/* For who does not see the log. A break that is over after one attempt is not worth a line
- * in the middle of an ssh session. */
+/* For users who do not see the log. A break that is over after one attempt should not cause a line in an ssh
+ * session. */
 static gboolean
 is_worth_announcing (Run   *self,
                      guint  attempt)
@@ -432,7 +432,7 @@ on_retry_scheduled (TcpTunnel *tunnel,
 
   if (self->phase >= RUN_ENDING)
     return;
-  /* A singleton tunnel has started before it dials. */
+  /* A singleton tunnel has started before it connects. */
   g_object_get (tunnel, "wait-for-gateway", &waits, NULL);
   if (self->stdio != NULL && !self->connected && !waits)
     {
@@ -460,7 +460,7 @@ on_state_changed (TcpTunnel      *tunnel,
       self->retrying = FALSE;
       self->announced = FALSE;
     }
-  /* An idle one will not try again by itself. One that does reports it next. */
+  /* An idle tunnel does not try again by itself. One that does reports it next. */
   if (state == TCP_TUNNEL_STATE_CONNECTED || state == TCP_TUNNEL_STATE_DISCONNECTED)
     set_problem (self, NULL, 0);
   self->shared->changed (self, self->shared->data);
@@ -468,7 +468,7 @@ on_state_changed (TcpTunnel      *tunnel,
 
 /**
  * run_new:
- * @settings: outlive the run, as does @shared
+ * @settings: must outlive the run, as must @shared
  */
 Run *
 run_new (const Settings   *settings,
@@ -563,8 +563,8 @@ run_start (Run *self)
 /**
  * run_stop:
  *
- * Closes the tunnel, after the command of `--on-ready` and `adb disconnect` if those run. Called
- * again it does not wait for them any more, but kills them.
+ * Closes the tunnel, after the command of `--on-ready` and `adb disconnect` if those run. If it is called again, it
+ * does not wait for them any more, but kills them.
  *
  * Returns: whether it waits
  */
@@ -574,7 +574,7 @@ run_stop (Run *self)
   gboolean again = self->stopped;
 
   self->stopped = TRUE;
-  /* Which was not through. */
+  /* It has not finished. */
   if (self->stdio != NULL && self->phase < RUN_ENDING)
     self->exit_status = EXIT_FAILED;
   if (again && self->hook != NULL && hook_is_running (self->hook))
@@ -591,7 +591,7 @@ run_get_phase (Run *self)
   return self->phase;
 }
 
-/* Whether it has not started yet since its gateway is not there. */
+/* Whether it has not started yet because its gateway cannot be reached. */
 gboolean
 run_is_waiting (Run *self)
 {

@@ -22,20 +22,20 @@ typedef enum
 typedef struct
 {
   const char *command;
-  gboolean several; /* so that messages begin with a name */
+  gboolean several; /* messages begin with a name */
   gboolean json;
   gboolean quiet;
-  gboolean stdio; /* carried in place of listening */
-  gboolean adb;   /* is kept connected */
+  gboolean stdio; /* carries stdin and stdout instead of listening */
+  gboolean adb;   /* adb is kept connected */
 } RunOptions;
 
-/* What all tunnels of a command have in common. */
+/* Data that all tunnels of a command share. */
 typedef struct
 {
   RunOptions options;
-  guint name_width; /* of the longest, in columns */
+  guint name_width; /* of the longest name, in columns */
   void (*changed) (Run     *run,
-                   gpointer data); /* the phase, or the state of the tunnel */
+                   gpointer data); /* the phase has changed, or the state of the tunnel */
   gpointer data;
 } RunShared;
 

@@ -121,7 +121,7 @@ settings_has (const Settings *self,
     }
 }
 
-/* Where the value comes from, for messages about it. */
+/* The source of the value, for messages about it. */
 const char *
 settings_source (const Settings *self,
                  Setting         setting)
@@ -174,7 +174,8 @@ read_tls (const Settings  *self,
   return TRUE;
 }
 
-/* Relative names of the config file are meant from where that is; an empty one is none. */
+/* Whether the value is a path, which is relative to the config file if it comes from there; an empty one means no
+ * file. */
 gboolean
 settings_is_file (Setting setting)
 {
@@ -217,7 +218,7 @@ read_client_certificate (const Settings  *self,
   return TRUE;
 }
 
-/* The preferred one first. */
+/* The preferred one is first. */
 static gboolean
 read_subprotocols (const Settings  *self,
                    TcpTunnel       *tunnel,
@@ -254,7 +255,7 @@ settings_read_log_level (const Settings     *self,
   return TRUE;
 }
 
-/* Credentials that are given in a header. */
+/* Whether the header contains credentials. */
 static gboolean
 is_authorization (const char *header)
 {
@@ -270,7 +271,7 @@ find_authorization (const Settings *self)
   return NULL;
 }
 
-/* They are a property of their own. */
+/* Credentials are set with a property of their own. */
 static char **
 list_other_headers (const Settings *self)
 {
@@ -282,7 +283,7 @@ list_other_headers (const Settings *self)
   return g_strv_builder_end (others);
 }
 
-/* None of them is repeated: a forgotten colon may have a secret behind it. */
+/* Errors do not repeat any header: a forgotten colon may be followed by a secret. */
 static gboolean
 check_headers (const Settings  *self,
                GError         **error)
@@ -315,7 +316,8 @@ is_given (const Settings *self,
 /**
  * settings_find_credentials:
  *
- * Returns: (nullable): where they come from; %NULL if there are none, so that those of the environment count
+ * Returns: (nullable): the source of the credentials; %NULL if there are none, so that those of the environment are
+ * used
  */
 const char *
 settings_find_credentials (const Settings *self)
@@ -329,7 +331,7 @@ settings_find_credentials (const Settings *self)
 /**
  * settings_wants_token:
  *
- * Returns: whether the tunnel authorises itself by a token
+ * Returns: whether the tunnel authorises itself with a token
  */
 gboolean
 settings_wants_token (const Settings *self)
@@ -337,7 +339,7 @@ settings_wants_token (const Settings *self)
   return !is_given (self, SETTING_NO_TOKEN) && find_authorization (self) == NULL;
 }
 
-/* Each of them would do. */
+/* Only one of these settings may be used. */
 static gboolean
 check_credentials (const Settings  *self,
                    gboolean        *no_token,
@@ -376,7 +378,7 @@ check_credentials (const Settings  *self,
 /**
  * settings_read_token:
  *
- * Not for a token that comes from a command, which may take its time.
+ * Must not be used for a token from a command, which may take long.
  */
 char *
 settings_read_token (const Settings  *self,
@@ -405,7 +407,7 @@ settings_read_token (const Settings  *self,
   return NULL;
 }
 
-/* A port alone is one of this machine. */
+/* A port without a host is on this machine. */
 static char *
 complete_service (const char *text)
 {
@@ -443,7 +445,7 @@ read_reverse (const Settings  *self,
                             G_OBJECT (tunnel), "remote-port", error);
 }
 
-/* How those of this machine are served, which a reverse tunnel does not. */
+/* The settings for clients of this machine, which a reverse tunnel does not have. */
 static gboolean
 read_local (const Settings  *self,
             TcpTunnel       *tunnel,
@@ -464,8 +466,8 @@ read_local (const Settings  *self,
 /**
  * settings_create_tunnel:
  *
- * A tunnel of the command waits for its gateway, tries for ever, and carries many connections if the
- * gateway supports that, unless set otherwise.
+ * Unless set otherwise, a tunnel of the command waits for its gateway, tries without limit, and carries many
+ * connections if the gateway supports that.
  *
  * Returns: a tunnel without a token
  */

@@ -40,17 +40,16 @@ typedef enum
   N_SETTINGS,
 } Setting;
 
-/* What is wanted of one tunnel, in the words of the user: from the command line,
- * the config file, or both. */
+/* The settings of one tunnel, as the user has written them: from the command line, the config file, or both. */
 typedef struct
 {
-  char *name;                /* in the config file, NULL for one that is not from there */
-  char *place;               /* the file and the group, NULL for one that is not from there */
-  char *values[N_SETTINGS];  /* NULL if not set; all but the next two */
+  char *name;                /* in the config file; NULL if it is not from there */
+  char *place;               /* the file and the group; NULL if it is not from there */
+  char *values[N_SETTINGS];  /* NULL if not set; does not contain the next three */
   char **headers;            /* SETTING_HEADERS */
   char **reverses;           /* SETTING_REVERSE */
   char **forwards;           /* SETTING_FORWARDS */
-  char *sources[N_SETTINGS]; /* its place in a file, NULL for the command line */
+  char *sources[N_SETTINGS]; /* the place in a file, NULL for the command line */
 } Settings;
 
 Settings *settings_new (const char *name);

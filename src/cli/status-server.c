@@ -13,11 +13,11 @@
 
 enum
 {
-  MAX_ANSWERS = 16,   /* under way at a time; more are closed unanswered */
-  ANSWER_TIMEOUT = 5, /* s, for a reader that does not read */
+  MAX_ANSWERS = 16,   /* at a time; further clients are closed without an answer */
+  ANSWER_TIMEOUT = 5, /* s, for a client that does not read */
 };
 
-/* Where services have their files, whose unit has RuntimeDirectory=tcp-tunnel. */
+/* The directory of the files of services, whose unit has RuntimeDirectory=tcp-tunnel. */
 #define SERVICE_DIRECTORY "/run/tcp-tunnel"
 
 struct _StatusServer
@@ -55,7 +55,7 @@ status_server_list_directories (void)
   return g_strv_builder_end (builder);
 }
 
-/* A random part keeps processes of several PID namespaces apart. */
+/* A random part distinguishes processes of several PID namespaces. */
 static char *
 make_name (void)
 {
@@ -66,7 +66,7 @@ make_name (void)
  * status_server_parse_name:
  * @pid: (out): the process that the socket belongs to
  *
- * Returns: whether @name is that of a socket of ours
+ * Returns: whether @name is that of a socket of this program
  */
 gboolean
 status_server_parse_name (const char *name,
@@ -96,7 +96,7 @@ choose_directory (void)
 {
   const char *service = g_getenv ("RUNTIME_DIRECTORY");
 
-  /* A list with colons between its parts, where a unit has several. */
+  /* If a unit has several directories, this is a list separated by colons. */
   if (service != NULL && *service != '\0')
     return g_strndup (service, strcspn (service, ":"));
   return g_build_filename (g_get_user_runtime_dir (), "tcp-tunnel", NULL);
@@ -117,7 +117,7 @@ make_document (StatusServer *self)
   return event_end_text (builder);
 }
 
-/* Answers that are under way keep it. */
+/* Answers in progress hold a reference. */
 static void
 server_clear (gpointer data)
 {
@@ -167,8 +167,8 @@ on_incoming (GSocketService    *service,
   return FALSE;
 }
 
-/* Its mode is that of the descriptor, from the moment that it has a path; and it has the path that others look for
- * only when it listens, or they would consider it left behind. */
+/* The file gets the mode of the descriptor when it is created; and it gets its final path only when the socket listens,
+ * or other programs would consider it left behind. */
 static GSocket *
 make_socket (const char *path)
 {
@@ -191,11 +191,11 @@ make_socket (const char *path)
 
 /**
  * status_server_new:
- * @command: what runs
- * @describe: returns the description for a client
+ * @command: the running command
+ * @describe: adds the description for a client
  *
- * Returns: (nullable): the server, or %NULL where there is no place for its socket. That is no
- *   reason not to run: the process is only missing in what `tcp-tunnel status` shows.
+ * Returns: (nullable): the server, or %NULL if there is no place for its socket. The command
+ *   runs nevertheless: it is only missing in the output of `tcp-tunnel status`.
  */
 StatusServer *
 status_server_new (const char *command,

@@ -6,11 +6,11 @@
 
 G_BEGIN_DECLS
 
-/* The Unix socket of this process for `tcp-tunnel status`, in the user's runtime
- * directory. Each client receives one JSON object, and the end. */
+/* The Unix socket of this process for `tcp-tunnel status`, in the user's runtime directory. Each client receives one
+ * JSON object, and the end. */
 typedef struct _StatusServer StatusServer;
 
-/* Adds members to the object that is open in @builder. */
+/* Adds members to the open object of @builder. */
 typedef void (*StatusFunc) (JsonBuilder *builder,
                             gpointer     data);
 

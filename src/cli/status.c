@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the commands of this user that run at this moment do: each is asked over its socket. */
+/* Shows the state of all running commands of this user: each is queried over its socket. */
 
 #include <gio/gunixsocketaddress.h>
 #include <glib/gi18n.h>
@@ -19,9 +19,9 @@ enum
 {
   ANSWER_TIMEOUT = 2000,            /* ms, for the whole answer: a process may be stopped */
   MAX_ANSWER = 1024 * 1024,         /* bytes */
-  MAX_DEPTH = 16,                   /* of arrays and objects within each other */
-  MAX_PROCESSES = 256,              /* that are asked, all directories together */
-  MAX_SOCKETS = 65536,              /* of a directory, most of which may be left behind */
+  MAX_DEPTH = 16,                   /* of nested arrays and objects */
+  MAX_PROCESSES = 256,              /* that are queried, in all directories together */
+  MAX_SOCKETS = 65536,              /* in a directory, most of which may be left behind */
   MAX_NAME = 24,                    /* columns */
   WATCH_INTERVAL = 1000,            /* ms */
 };
@@ -53,7 +53,7 @@ static const char description[] =
     "  1  nothing runs, or stdout cannot be written to\n"
     "  2  wrong usage\n");
 
-/* Asking */
+/* Queries */
 
 static char *
 receive_answer (GSocket  *socket,
@@ -85,7 +85,7 @@ receive_answer (GSocket  *socket,
     }
 }
 
-/* The parser goes as deep as the text does, and what answers may be anything. */
+/* The parser recurses as deep as the text, which may be anything. */
 static gboolean
 is_shallow (const char *text)
 {
@@ -131,7 +131,7 @@ ask (const char  *path,
   return root;
 }
 
-/* In place of the answer of a process that runs, but gave none. */
+/* Replaces the answer of a running process that gave none. */
 static JsonNode *
 make_silent (int         pid,
              const char *problem)
@@ -145,8 +145,9 @@ make_silent (int         pid,
   return json_builder_get_root (builder);
 }
 
-/* A process that was killed leaves its socket behind, which the next status removes. The sign for that is that nothing listens on it,
- * and not the process id, which another process may have by now, or which may be one of another namespace. */
+/* A killed process leaves its socket behind, which the next status removes. It is recognized by the fact that no
+ * program listens on it, and not by the process id, which may belong to another process now, or to another
+ * namespace. */
 static void
 add_process (JsonArray  *processes,
              const char *path,
@@ -209,13 +210,13 @@ ask_all (void)
   return processes;
 }
 
-/* Showing */
+/* Output */
 
 typedef struct
 {
   char *name;
   char *address;
-  char *state; /* NULL for a line that has `name` only */
+  char *state; /* NULL for a line that has only `name` */
   ViewStyle style;
   char *figures;
 } Line;
@@ -242,7 +243,7 @@ add_text_line (GPtrArray *lines,
   g_ptr_array_add (lines, line);
 }
 
-/* A member of another process's answer, which may be of another version. */
+/* Reads a member of another process's answer, which may be of another version. */
 static const char *
 get_string (JsonObject *object,
             const char *key)
@@ -307,7 +308,7 @@ add_reason (GPtrArray  *lines,
     add_text_line (lines, VIEW_DIM, g_strdup_printf ("    %s", clean));
 }
 
-/* A tunnel without a name has its URL, without the scheme. */
+/* A tunnel without a name is shown by its URL, without the scheme. */
 static const char *
 shorten_uri (const char *name)
 {
@@ -399,7 +400,7 @@ make_lines (JsonArray *processes)
   return lines;
 }
 
-/* The parts of a line as the view takes them, with the columns of all lines below each other. */
+/* Formats the parts of a line for the view, with the columns of all lines aligned. */
 static char *
 format_before (const Line *line,
                gsize       name_width,
@@ -460,9 +461,9 @@ show_lines (GPtrArray *lines,
 typedef struct
 {
   GPtrArray *rows; /* of the terminal, NULL without one */
-  int code;        /* the errno of what went wrong with stdout */
+  int code;        /* the errno of a failure to write to stdout */
   gboolean over;
-  gboolean found;  /* that something runs */
+  gboolean found;  /* a running command was found */
 } Show;
 
 static void

@@ -14,7 +14,7 @@
 
 #define BUFFER_SIZE (64 * 1024)
 
-/* One direction: what was read and is not written yet, and what it waits for. */
+/* One direction: data that was read and is not written yet, and what it waits for. */
 typedef struct
 {
   GSource *source; /* NULL if it waits for nothing */
@@ -29,17 +29,17 @@ struct _Stdio
   TcpTunnel *tunnel;
   StdioFunc func;
   gpointer user_data;
-  GCancellable *cancellable; /* of the opening */
+  GCancellable *cancellable; /* for the opening */
   GIOStream *stream;         /* NULL before it is open */
   int out;                   /* stdout, or -1 once it is closed */
   Direction up;
   Direction down;
-  gboolean cut_off;    /* the other end did not take all of stdin */
-  gboolean closed;     /* and it is known whether all that was sent has arrived */
+  gboolean cut_off;    /* the other end did not accept all of stdin */
+  gboolean closed;     /* the connection is closed, and it is known whether all data has arrived */
   GError *closed_error;
   guint reader_watch;  /* 0 once stdout is closed, or its reader is gone */
   gboolean unread;
-  gboolean away;       /* the gateway, which is waited for */
+  gboolean away;       /* the gateway cannot be reached, and is waited for */
 };
 
 static void up_go_on (Stdio *self);
@@ -53,7 +53,7 @@ direction_stop (Direction *self)
   g_clear_pointer (&self->source, g_source_unref);
 }
 
-/* Takes @source, whose function is of its own type. */
+/* Takes ownership of @source, whose function has a type of its own. */
 static void
 direction_wait (Direction   *self,
                 GSource     *source,
@@ -136,7 +136,7 @@ up_finish (Stdio *self)
   stdio_check_done (self);
 }
 
-/* FALSE if the rest has to wait. A connection that broke has its error when its input has been read. */
+/* FALSE if the rest has to wait. The error of a broken connection is available when its input has been read. */
 static gboolean
 up_write (Stdio *self)
 {
@@ -159,7 +159,7 @@ up_write (Stdio *self)
   return FALSE;
 }
 
-/* Not behind the end of the other direction: available input is sent then, and further input is not waited for. */
+/* After the end of the other direction, only available input is sent, and no further input is waited for. */
 static gboolean
 stdin_is_over (Stdio *self)
 {
@@ -219,8 +219,8 @@ up_go_on (Stdio *self)
 
 /* To stdout */
 
-/* As much as is taken without waiting: stdout is not made non-blocking, since that would make it so for the other
- * processes that have it. A pipe that is writable takes PIPE_BUF. */
+/* Writes as much as possible without waiting: stdout is not made non-blocking, since that would affect other processes
+ * that use it. A pipe that is writable accepts PIPE_BUF bytes. */
 static gssize
 stdout_write (Stdio *self)
 {
@@ -236,8 +236,8 @@ stdout_write (Stdio *self)
   return -1;
 }
 
-/* After a break stdout stays open until the reason is printed: ssh hangs up on its ProxyCommand as soon as it reads
- * the end. */
+/* After a break, stdout stays open until the reason is printed: ssh ends its ProxyCommand as soon as it reads the
+ * end. */
 static gboolean
 stdout_close (Stdio *self)
 {
@@ -245,7 +245,7 @@ stdout_close (Stdio *self)
 
   g_clear_handle_id (&self->reader_watch, g_source_remove);
   self->out = -1;
-  /* A socket may be stdin as well, and would stay open. */
+  /* The same socket may be stdin as well, and would stay open. */
   shutdown (fd, SHUT_WR);
   return close (fd) == 0;
 }
@@ -334,9 +334,9 @@ down_go_on (Stdio *self)
 
 /* The reader of stdout is gone */
 
-/* While the gateway is there, what stdin holds is carried to the other end, and that ends the
- * connection. But it does not wait for a gateway when its answer cannot be read: the program that
- * started this one has ended, as ssh when it is killed. */
+/* While the gateway can be reached, stdin is carried to the other end, which then ends the connection. But the command
+ * does not wait for a gateway if its answer cannot be read: the program that has started this one has ended, like ssh
+ * when it is killed. */
 static void
 stdio_check_reader (Stdio *self)
 {
@@ -377,9 +377,9 @@ on_state_changed (TcpTunnel      *tunnel,
     self->away = FALSE;
 }
 
-/* Life */
+/* Creation and destruction */
 
-/* What else might be written to stdout is not to get between the data. */
+/* Other output to stdout must not be mixed with the data. */
 static gboolean
 take_stdout (Stdio   *self,
              GError **error)
@@ -395,7 +395,7 @@ take_stdout (Stdio   *self,
   return taken;
 }
 
-/* Before the tunnel is started, which will not listen. */
+/* Called before the tunnel is started, which does not listen then. */
 Stdio *
 stdio_new (TcpTunnel  *tunnel,
            StdioFunc   func,
@@ -415,7 +415,7 @@ stdio_new (TcpTunnel  *tunnel,
   g_signal_connect (tunnel, "connection-closed", G_CALLBACK (on_closed), self);
   g_signal_connect (tunnel, "retry-scheduled", G_CALLBACK (on_retry_scheduled), self);
   g_signal_connect (tunnel, "state-changed", G_CALLBACK (on_state_changed), self);
-  /* A pipe or a socket without a reader is reported also while nothing is written to it. */
+  /* A pipe or a socket without a reader is detected even while nothing is written to it. */
   self->reader_watch = g_unix_fd_add (self->out, G_IO_ERR | G_IO_HUP, on_reader_gone, self);
   signal (SIGPIPE, SIG_IGN);
   return g_steal_pointer (&self);
@@ -443,7 +443,7 @@ on_opened (GObject      *object,
   g_rc_box_release (self);
 }
 
-/* When the tunnel has started. */
+/* Called when the tunnel has started. */
 void
 stdio_begin (Stdio *self)
 {

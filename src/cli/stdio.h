@@ -6,10 +6,10 @@
 
 G_BEGIN_DECLS
 
-/* stdin and stdout as the one connection of a tunnel, which has no port. */
+/* stdin and stdout as the only connection of a tunnel without a port. */
 typedef struct _Stdio Stdio;
 
-/* @error is %NULL if the connection ended in order, and all of it has arrived. */
+/* @error is %NULL if the connection ended in order, and all data has arrived. */
 typedef void (*StdioFunc) (const GError *error,
                            gpointer      user_data);
 

@@ -7,12 +7,12 @@
 
 enum
 {
-  MAX_LENGTH = 64, /* of words that are compared; names of options are shorter */
+  MAX_LENGTH = 64, /* of compared words; names of options are shorter */
   MIN_PREFIX = 3,
 };
 
-/* How many letters have to be put in, left out, replaced or swapped with the
- * next to make one word of the other. */
+/* Returns how many letters must be inserted, removed, replaced or swapped with the next to turn one word into the
+ * other. */
 static guint
 distance (const char *a,
           const char *b)
@@ -45,12 +45,12 @@ distance (const char *a,
 
 /**
  * suggest:
- * @word: what was given
- * @words: (array zero-terminated=1): what there is
- * @prefix: what belongs before each of @words, such as `--`
+ * @word: the word that was given
+ * @words: (array zero-terminated=1): the existing words
+ * @prefix: the prefix of each of @words, such as `--`
  *
- * Returns: what follows an error about @word: a question with the nearest of
- *   @words in it, or an empty string if none is near
+ * Returns: the end of an error about @word: a question with the most similar of
+ *   @words, or an empty string if none is similar
  */
 char *
 suggest (const char        *word,
@@ -71,7 +71,7 @@ suggest (const char        *word,
       if (length > MAX_LENGTH)
         continue;
       steps = distance (word, *words);
-      /* Half a word may be far away, and is still clear. */
+      /* The beginning of a word is clear, even if many letters are missing. */
       if (strlen (word) >= MIN_PREFIX && g_str_has_prefix (*words, word))
         steps = MIN (steps, 1);
       if (steps < least && steps <= MAX (1, MAX (length, strlen (word)) / 3))

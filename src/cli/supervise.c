@@ -19,7 +19,7 @@ typedef struct
   RunShared shared;
   GPtrArray *runs;
   GMainLoop *loop;
-  gboolean ready; /* the service manager was told so */
+  gboolean ready; /* this was reported to the service manager */
 } Supervisor;
 
 static guint
@@ -33,7 +33,7 @@ count (Supervisor *self,
   return n;
 }
 
-/* Of tunnels that are ready: "connected", or "1 connected, 2 disconnected". */
+/* The states of ready tunnels: "connected", or "1 connected, 2 disconnected". */
 static void
 append_states (Supervisor *self,
                GString    *text)
@@ -69,8 +69,8 @@ count_waiting (Supervisor *self)
   return n;
 }
 
-/* A tunnel that failed at the start, or waits for its gateway, does not keep the others
- * from being ready: the service manager would end them when its patience is over. */
+/* A tunnel that failed at the start, or waits for its gateway, does not keep the others from being ready: otherwise the
+ * service manager would end them after its timeout. */
 static void
 tell_service_manager (Supervisor *self)
 {
@@ -181,10 +181,9 @@ run_all (Supervisor *self)
 
 /**
  * supervise:
- * @settings: (element-type Settings): of the tunnels
+ * @settings: (element-type Settings): the settings of the tunnels
  *
- * Runs tunnels until each of them has ended, by itself or, with all the others,
- * by a signal.
+ * Runs tunnels until each of them has ended, by itself, or all by a signal.
  *
  * Returns: the exit status
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The one argument of a command that is about one tunnel. */
+/* The argument of a command that is about one tunnel. */
 
 #include "cli/target.h"
 
@@ -24,14 +24,14 @@ target_take_no_token (const char  *option,
   return TRUE;
 }
 
-/* Whether it is HOST:PORT, perhaps with a path behind it. */
+/* Whether it is HOST:PORT, optionally followed by a path. */
 static gboolean
 looks_like_address (const char *text)
 {
   return g_regex_match_simple ("^([\\w.-]+|\\[[0-9a-fA-F:.]+\\]):[0-9]+(/[^?#]*)?$", text, 0, 0);
 }
 
-/* With a scheme it is a URL, if perhaps a wrong one. */
+/* With a scheme it is a URL, although perhaps an invalid one. */
 static gboolean
 looks_like_url (const char *text)
 {
@@ -40,7 +40,7 @@ looks_like_url (const char *text)
 
 /**
  * target_check:
- * @args: those that are no options, the command first
+ * @args: those that are not options, the command first
  *
  * Returns: whether there is one URL or NAME
  */
@@ -63,7 +63,7 @@ target_check (char   **args,
  * target_read:
  * @text: a URL, or the NAME of a tunnel in the config file
  *
- * Finds out which tunnel is meant, and completes its settings from the command line. The tunnel checks the URL.
+ * Determines the tunnel, and completes its settings from the command line. The tunnel checks the URL.
  */
 gboolean
 target_read (const char  *text,

@@ -8,14 +8,14 @@
 
 G_BEGIN_DECLS
 
-/* The settings on the command line of the one tunnel that a command is about, which the config file completes, and the file
- * that a NAME is looked up in, NULL for the usual one. A process has one command line. */
+/* The settings on the command line for the tunnel that a command is about, which the config file completes, and the
+ * file in which a NAME is looked up, NULL for the default one. A process has one command line. */
 extern Settings target_settings;
 extern char *target_config;
 
 #define TARGET_VALUE(setting) (&target_settings.values[SETTING_##setting])
 
-/* The options that several of these commands have. */
+/* Options that several of these commands have. */
 #define TARGET_TOKEN_OPTIONS \
   { "token-file", 0, 0, G_OPTION_ARG_FILENAME, TARGET_VALUE (TOKEN_FILE), \
     N_("File that holds the token"), "FILE" }, \

@@ -12,7 +12,7 @@
 
 enum
 {
-  MAX_LENGTH = 16 * 1024, /* of what it prints */
+  MAX_LENGTH = 16 * 1024, /* of its output */
 };
 
 typedef struct
@@ -33,8 +33,7 @@ call_free (gpointer data)
   g_free (call);
 }
 
-/* At once: GLib would leave it to another thread, and this process may be about
- * to end. */
+/* Done at once: GLib would leave it to another thread, and this process may be about to end. */
 static void
 terminate (GSubprocess *process)
 {
@@ -61,7 +60,7 @@ on_end (GObject      *object,
       g_task_return_error (task, error);
       return;
     }
-  /* A NUL in it would hide what follows. */
+  /* A NUL in the output would hide what follows. */
   problem = strlen (call->text) < call->length ? g_strdup (_("the command printed no text"))
                                                : process_describe_end (call->process);
   if (problem != NULL)
@@ -103,10 +102,10 @@ on_read (GObject      *object,
 
 /**
  * token_command_async:
- * @command: for the shell; it prints the token
- * @source: what names it in a message
+ * @command: the command for the shell; it prints the token
+ * @source: the name of the command in messages
  *
- * It may ask for a password at the terminal, and take its time.
+ * The command may ask for a password at the terminal, and take long.
  */
 void
 token_command_async (const char          *command,

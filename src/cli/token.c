@@ -9,7 +9,7 @@
 
 #include "cli/log.h"
 
-#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* some editors begin a file so */
+#define BYTE_ORDER_MARK "\xef\xbb\xbf" /* some editors write it at the beginning of a file */
 
 enum
 {
@@ -47,11 +47,11 @@ token_take_argv (int    argc,
 
 /**
  * token_check:
- * @text: the token, perhaps with the end of its line
- * @source: where it is from
+ * @text: the token, optionally with the end of its line
+ * @source: the source of the token
  *
- * The token ends up in an HTTP header, so a line break in it would be more than
- * a typing error. The messages name the source, never the token.
+ * The token becomes a part of an HTTP header, so a line break in it would be more than a typing error. Messages name
+ * the source, never the token.
  */
 char *
 token_check (const char  *text,
@@ -88,7 +88,7 @@ token_check (const char  *text,
 
 /**
  * token_read_file:
- * @source: what names the file, such as `--token-file`
+ * @source: the name of the source, such as `--token-file`
  */
 char *
 token_read_file (const char  *source,
@@ -134,12 +134,11 @@ token_read_file (const char  *source,
 
 /**
  * token_hint:
- * @token: one that a gateway has refused
+ * @token: a token that a gateway has refused
  *
- * A line NAME:TOKEN of a gateway's token file is a valid token, but hardly the one that
- * was meant.
+ * A line NAME:TOKEN of a gateway's token file is a valid token, but most likely not the intended one.
  *
- * Returns: (nullable): what may be wrong with it
+ * Returns: (nullable): what may be wrong with the token
  */
 const char *
 token_hint (const char *token)

@@ -13,10 +13,10 @@ enum
 {
   INTERVAL = 250,   /* ms */
   STATE_WIDTH = 12, /* of the longest name of a state */
-  MIN_NAME = 8,     /* columns that a name keeps on a narrow terminal */
+  MIN_NAME = 8,     /* columns for a name on a narrow terminal */
 };
 
-/* The columns behind the state where there are several tunnels. */
+/* The columns behind the state if there are several tunnels. */
 enum
 {
   COLUMN_OPEN,
@@ -34,7 +34,7 @@ static const struct
 {
   const char *title;
   guint width;
-  gboolean last; /* the columns up to here may be all that are shown */
+  gboolean last; /* the columns may end here */
 } columns[N_COLUMNS] = {
   [COLUMN_OPEN] = { N_("OPEN"), 5, TRUE },
   [COLUMN_UP] = { N_("UP"), 8, FALSE },
@@ -50,8 +50,8 @@ struct _Status
 {
   TcpTunnel *tunnel; /* NULL for the titles */
   char *before;
-  char *name;        /* NULL where there is one tunnel */
-  guint name_width;  /* of the longest there is */
+  char *name;        /* NULL if there is one tunnel */
+  guint name_width;  /* of the longest name */
   ViewRow *row;
   Meter up;
   Meter down;
@@ -80,14 +80,14 @@ state_style (TcpTunnelState state)
 
 /* Several tunnels */
 
-/* Long names leave two thirds of the line to the rest. */
+/* Long names leave two thirds of the line for the rest. */
 static guint
 name_columns (TunnelLine *self)
 {
   return MIN (self->name_width, MAX (view_columns () / 3, MIN_NAME));
 }
 
-/* With the two spaces behind it. */
+/* Includes the two spaces behind the name. */
 static char *
 format_name (TunnelLine     *self,
              const char *name)
@@ -98,7 +98,7 @@ format_name (TunnelLine     *self,
   return g_strdup_printf ("%s%*s", text, (int) (width - view_width (text)) + 2, "");
 }
 
-/* How many columns there is room for. */
+/* The number of columns for which there is room. */
 static guint
 count_columns (TunnelLine *self)
 {
@@ -147,7 +147,7 @@ format_column (TunnelLine              *self,
     }
 }
 
-/* The titles without figures. */
+/* Returns the titles if there are no figures. */
 static char *
 format_columns (TunnelLine              *self,
                 const TcpStatistics *figures)
@@ -195,7 +195,7 @@ append_direction (GString    *line,
     g_string_append_printf (line, "  %s %s", name, total);
 }
 
-/* Of sessions that are resumed. */
+/* For resumable sessions. */
 static void
 append_resumption (GString             *line,
                    const TcpStatistics *figures,
@@ -217,7 +217,7 @@ append_resumption (GString             *line,
     }
 }
 
-/* As much detail as there is room for: both directions or none. */
+/* As much detail as there is room for: either both directions or none. */
 static char *
 format_details (TunnelLine              *self,
                 const TcpStatistics *figures,
@@ -263,7 +263,7 @@ show_titles (TunnelLine *self)
   view_row_set (self->row, "", VIEW_DIM, lead, "");
 }
 
-/* What it waits for, in place of figures that do not change meanwhile. */
+/* Shows what it waits for, instead of figures that do not change meanwhile. */
 static char *
 format_lead (TunnelLine         *self,
              TcpTunnelState  state,
@@ -283,9 +283,8 @@ format_lead (TunnelLine         *self,
   return g_string_free (g_steal_pointer (&text), FALSE);
 }
 
-/* The error above the lines has the advice, which follows a semicolon. Where the rest does
- * not fit, the line has the name of the tunnel in place of the URL, and the cause is at
- * the end. */
+/* The error above the lines contains the advice, which follows a semicolon. If the rest does not fit, the name of the
+ * tunnel is used instead of the URL, and the cause is shown from its end. */
 static char *
 fit_reason (const char *reason,
             gsize       width)
@@ -298,8 +297,8 @@ fit_reason (const char *reason,
   return view_shorten_start (cause != NULL && view_width (text) > width ? cause + 1 : text, width);
 }
 
-/* Called at its pace whatever happens, so that rates fall to 0 when nothing
- * does; view_row_set() then finds nothing to redraw. */
+/* Called at regular intervals, so that rates fall to 0 when nothing happens; view_row_set () redraws the line only if
+ * it has changed. */
 static gboolean
 update (gpointer data)
 {
@@ -371,7 +370,7 @@ create (TcpTunnel  *tunnel,
 
 /**
  * tunnel_line_new:
- * @before: how the line begins
+ * @before: the beginning of the line
  */
 TunnelLine *
 tunnel_line_new (TcpTunnel  *tunnel,
@@ -382,8 +381,8 @@ tunnel_line_new (TcpTunnel  *tunnel,
 
 /**
  * tunnel_line_new_row:
- * @name: of one tunnel of several, whose figures stand below each other
- * @name_width: of the longest of the names, in columns
+ * @name: the name of one of several tunnels, whose figures are aligned
+ * @name_width: the width of the longest name, in columns
  */
 TunnelLine *
 tunnel_line_new_row (TcpTunnel  *tunnel,
@@ -414,7 +413,7 @@ tunnel_line_free (TunnelLine *self)
   g_free (self);
 }
 
-/* A message has one line, whatever it was made of. */
+/* A message is always one line. */
 static void
 set_reason (TunnelLine     *self,
             const char *reason)
@@ -427,7 +426,7 @@ set_reason (TunnelLine     *self,
 
 /**
  * tunnel_line_retry:
- * @delay: until the next attempt, in milliseconds
+ * @delay: the delay before the next attempt, in milliseconds
  *
  * Shows why the tunnel is not connected, until it is again, and counts down.
  */
@@ -443,9 +442,9 @@ tunnel_line_retry (TunnelLine       *self,
 
 /**
  * tunnel_line_end:
- * @reason: (nullable): why the tunnel ended
+ * @reason: (nullable): the reason for which the tunnel ended
  *
- * Shows that it has ended from now on.
+ * Shows from now on that it has ended.
  */
 void
 tunnel_line_end (TunnelLine     *self,

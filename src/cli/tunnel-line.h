@@ -6,7 +6,7 @@
 
 G_BEGIN_DECLS
 
-/* The live line of a tunnel, for as long as this exists. */
+/* The live line of a tunnel, during the lifetime of this object. */
 typedef struct _Status TunnelLine;
 
 TunnelLine *tunnel_line_new (TcpTunnel  *tunnel,

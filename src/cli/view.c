@@ -9,16 +9,16 @@
 
 struct _ViewRow
 {
-  char *line; /* what it shows, NULL for nothing yet */
+  char *line; /* the current text, NULL for none yet */
 };
 
 static struct
 {
   GMutex mutex;
-  FILE *stream; /* where the live lines are, NULL without them */
+  FILE *stream; /* the stream of the live lines, NULL without them */
   GQueue rows;
-  guint held; /* by how many */
-  guint drawn; /* how many lines of them are on the terminal */
+  guint held; /* a count */
+  guint drawn; /* the number of lines that are on the terminal */
 } view;
 
 static gboolean
@@ -31,7 +31,7 @@ is_terminal (FILE *stream)
  * view_init:
  * @live: whether live lines are wanted, if there is a terminal for them
  *
- * Prefers stdout; stderr serves when stdout is read by a program.
+ * Prefers stdout; stderr is used when stdout is read by a program.
  */
 void
 view_init (gboolean live)
@@ -96,8 +96,7 @@ erase (void)
   fflush (view.stream);
 }
 
-/* As many as the terminal has lines for: what has scrolled out at the top could
- * not be erased. */
+/* Draws as many lines as the terminal has: lines that have scrolled out at the top could not be erased. */
 static void
 draw (void)
 {
@@ -125,7 +124,7 @@ draw (void)
 /**
  * view_end:
  *
- * Removes the live lines for good.
+ * Removes the live lines permanently.
  */
 void
 view_end (void)
@@ -139,8 +138,7 @@ view_end (void)
 /**
  * view_hold:
  *
- * Shows no live lines until view_release(), so that another program can ask
- * something at the terminal.
+ * Shows no live lines until view_release(), so that another program can use the terminal.
  */
 void
 view_hold (void)
@@ -165,7 +163,7 @@ view_release (void)
  *
  * Prints whole lines, above the live lines if there are any.
  *
- * Returns: 0, or the errno of what went wrong
+ * Returns: 0, or the errno of a failure
  */
 int
 view_print (FILE       *stream,
@@ -206,7 +204,7 @@ view_width (const char *text)
   return width;
 }
 
-/* With spaces behind it, up to that width. */
+/* Appends spaces up to that width. */
 char *
 view_pad (const char *text,
           gsize       columns)
@@ -216,7 +214,7 @@ view_pad (const char *text,
   return g_strdup_printf ("%s%*s", text, (int) (columns - MIN (width, columns)), "");
 }
 
-/* The bytes at the beginning that fit. */
+/* The number of bytes at the beginning that fit. */
 gsize
 view_fit (const char *text,
           gsize       columns)
@@ -228,8 +226,8 @@ view_fit (const char *text,
   return end - text;
 }
 
-/* The bytes of the fields that fit as a whole, with two spaces between them: half a
- * number would be another number. */
+/* The number of bytes of complete fields that fit, with two spaces between them: a part of a number would be another
+ * number. */
 static gsize
 fit_fields (const char *text,
             gsize       columns)
@@ -243,7 +241,7 @@ fit_fields (const char *text,
   return length;
 }
 
-/* Where that of the end begins that fits. */
+/* Returns the beginning of the longest part at the end that fits. */
 static const char *
 fit_tail (const char *text,
           gsize       columns)
@@ -270,7 +268,7 @@ ellipsis (void)
 
 /**
  * view_shorten:
- * @columns: how wide the text may be
+ * @columns: the maximum width of the text
  *
  * Returns: (transfer full): @text, with an ellipsis in its middle if it is too wide
  */
@@ -308,8 +306,8 @@ view_shorten_start (const char *text,
   return g_strconcat (ellipsis (), fit_tail (text, columns - width), NULL);
 }
 
-/* How wide a live line may be. The last column of the terminal stays free: a full line
- * makes some terminals wrap. */
+/* The maximum width of a live line. The last column of the terminal stays free, since a full line makes some terminals
+ * wrap. */
 gsize
 view_columns (void)
 {
@@ -342,14 +340,14 @@ view_row_free (ViewRow *self)
 
 /**
  * view_row_set:
- * @before: how the line begins
- * @style: of @lead
- * @lead: how it goes on
- * @rest: how it ends, in fields with two spaces between them, of which those that
- *   do not fit are left out
+ * @before: the beginning of the line
+ * @style: the style of @lead
+ * @lead: the text after it
+ * @rest: the rest, in fields with two spaces between them; those that do
+ *   not fit are left out
  *
- * Replaces the line, which may have view_columns() columns. Called again with the same
- * text it does nothing, unless the terminal has another width by now.
+ * Replaces the line, which may have view_columns() columns. Does nothing if the text is the same, unless the width of
+ * the terminal has changed.
  */
 void
 view_row_set (ViewRow    *self,

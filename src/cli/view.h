@@ -7,11 +7,10 @@
 
 G_BEGIN_DECLS
 
-/* All that the command writes passes here, so that the live lines, the results
- * on stdout and the log on stderr (from any thread) do not garble each other.
- * A process has one terminal, so there is one view. */
+/* All output of the command passes through here, so that the live lines, the results on stdout and the log on stderr
+ * (from any thread) do not garble each other. A process has one terminal, so there is one view. */
 
-/* A live line. Those that there are stand below each other, the newest last. */
+/* A live line. The lines are below each other, the newest last. */
 typedef struct _ViewRow ViewRow;
 
 typedef enum

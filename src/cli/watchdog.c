@@ -4,7 +4,7 @@
 
 #include "cli/notify.h"
 
-/* How often a sign of life is sent within the time in which the service manager expects one. */
+/* The number of notifications within the time in which the service manager expects one. */
 #define SIGNS 3
 
 static gboolean probing;
@@ -30,10 +30,10 @@ on_interval (gpointer data)
 
 /**
  * watchdog_start:
- * @endpoint: one of the command's; it is there to the end
+ * @endpoint: an endpoint that exists until the end of the command
  *
- * Sends the service manager signs of life, if it expects them (`WatchdogSec=`): as long as the main context and all I/O
- * threads come round.
+ * Notifies the service manager regularly, if it expects that (`WatchdogSec=`), as long as the main context and all I/O
+ * threads respond.
  */
 void
 watchdog_start (TcpEndpoint *endpoint)

@@ -501,7 +501,7 @@ on_reverse_unlistened (guint32       listener,
   TcpClient *self = user_data;
 
   tcp_log_debug (self->log, "not listening for the client %s: %s", self->principal->name, why);
-  /* A message about it would end the connections that go on. */
+  /* A message about it would end the connections that continue. */
   if (self->is_listener && code == TCP_RESET_DRAINING)
     return;
   tcp_session_unlisten (self->session, listener, code, why);
@@ -744,7 +744,7 @@ client_lapse_listeners (TcpClient *self,
   tcp_reverse_give_up (self->reverse, TCP_RESET_BROKEN, "what the client had shown was not valid any more while it was away");
 }
 
-/* The session goes on if the client returns with another credential. */
+/* The session continues if the client returns with another credential. */
 static void
 client_renew (TcpClient  *self,
               const char *reason)

@@ -381,7 +381,7 @@ tcp_gateway_drain (TcpGateway    *self,
  *
  * This is for language bindings, like [method@TcpTunnel.Endpoint.start_step], and is used in
  * the same way. @timeout counts from the first call, and later calls ignore it. To give up,
- * cancel @cancellable and go on calling.
+ * cancel @cancellable and continue calling.
  *
  * The errors are those of [method@TcpTunnel.Gateway.drain].
  *
@@ -682,7 +682,7 @@ tcp_gateway_class_init (TcpGatewayClass *klass)
    * The signal is not emitted for a client whose token has expired, whose token and certificate belong to two
    * principals, or whose request is not one for a WebSocket.
    *
-   * A handler has to be connected when the gateway is started, or when [method@TcpTunnel.Gateway.reload] is called;
+   * A handler must be connected when the gateway is started, or when [method@TcpTunnel.Gateway.reload] is called;
    * otherwise such clients are rejected without a signal. With a handler the gateway needs no token.
    *
    * The application may have at most 64 clients to decide on at a time, at most 32 of them from one address; further

@@ -16,7 +16,7 @@ G_BEGIN_DECLS
 typedef enum
 {
   TCP_PROXY_HEADER_NONE,       /* the data is something else */
-  TCP_PROXY_HEADER_INCOMPLETE, /* @size bytes are needed to go on */
+  TCP_PROXY_HEADER_INCOMPLETE, /* @size bytes are needed to continue */
   TCP_PROXY_HEADER_BAD,
   TCP_PROXY_HEADER_COMPLETE,   /* the first @size bytes are the header */
 } TcpProxyHeaderResult;

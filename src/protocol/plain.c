@@ -29,7 +29,7 @@ typedef struct
   GString *control;        /* the part of a text message received so far */
 
   /* raw */
-  gboolean ending;         /* the result is the close code of the transport */
+  gboolean ending;         /* the connection is ending: the close code of the transport is its result */
   guint end_code;          /* the code for the next transport, if this one broke before */
 } TcpPlain;
 

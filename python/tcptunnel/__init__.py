@@ -12,7 +12,8 @@ import sys
 __all__ = ["TcpTunnel"]
 
 _PYGOBJECT = ("PyGObject is missing. Install it from the system, as with 'apt install python3-gi', and make the environment with "
-              "'python3 -m venv --system-site-packages'; or install it with 'pip install PyGObject'.")
+              "'python3 -m venv --system-site-packages'; or install it with 'pip install PyGObject' ('PyGObject<3.51' "
+              "if GLib is older than 2.80).")
 _TYPELIB = ("TcpTunnel-1.typelib, which belongs to libtcptunnel, is missing. Install the library, as with "
             "'apt install gir1.2-tcptunnel-1', or set GI_TYPELIB_PATH to the directory that has the file.")
 # Where meson installs without a prefix; the system's own directory is searched anyway.

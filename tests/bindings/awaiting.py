@@ -540,6 +540,32 @@ class Awaiting:
 
         self.run_on_loop(check())
 
+    def test_coroutine_handlers(self):
+        async def renew(tunnel, data):
+            await asyncio.sleep(0)
+            renewed.append(data)
+            tunnel.token = TOKEN
+
+        async def on_state(state):
+            await asyncio.sleep(0)
+            states.append(state)
+
+        async def check():
+            tunnel = self.create(mode="multiplexed")
+            tunnel.token = "stale"
+            tunnel.connect("token-required", renew, "data")
+            unregister = tunnel.on_connection_state_change(on_state)
+            async with tunnel:
+                await exchange_by_streams(tunnel.address)
+                while CONNECTED not in states:
+                    await asyncio.sleep(0)
+                unregister()
+
+        renewed, states = [], []
+        self.run_on_loop(check())
+        self.assertEqual(renewed, ["data"])
+        self.assertEqual(states[-1], CONNECTED)
+
     def test_failed(self):
         async def check():
             tunnel = self.create(mode="singleton")

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import ctypes
 import datetime
+import inspect
 import operator
 import os
 import socket
@@ -431,6 +432,33 @@ class _Checked:
         super().__setattr__(name, value)
 
 
+_tasks = set()  # asyncio itself keeps only weak references to them
+
+
+def _run_as_task(coroutine, on_failure=lambda: None):
+    async def run():
+        try:
+            await coroutine
+        except BaseException:
+            on_failure()
+            raise
+
+    loop = _running_loop()
+    if loop is None:
+        coroutine.close()
+        raise RuntimeError("a handler that is a coroutine function requires that the tunnel or gateway was started in an asyncio loop")
+    task = loop.create_task(run())
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+def _as_function(handler):
+    """A handler that runs as a task if it is a coroutine function."""
+    if not inspect.iscoroutinefunction(handler):
+        return handler
+    return lambda *arguments: _run_as_task(handler(*arguments))
+
+
 @override
 @_with_attributes
 class Endpoint(_Checked, TcpTunnel.Endpoint):
@@ -442,6 +470,10 @@ class Endpoint(_Checked, TcpTunnel.Endpoint):
     def address(self):
         """Where it listens, by TCP; a GLib.Error if it does not."""
         return _tcp_address(self.get_local_address(), self._noun)
+
+    def connect(self, signal_name, callback, *user_data):
+        """As that of each object. A handler may also be a coroutine function, which runs as a task."""
+        return super().connect(signal_name, _as_function(callback), *user_data)
 
     def start(self, cancellable=None):
         """Blocks until it has started. Where an asyncio loop runs it is to be awaited instead;
@@ -523,6 +555,7 @@ class Tunnel(TcpTunnel.Tunnel):
         """Calls `callback` with each new state, until the function that is returned is called."""
         if not callable(callback):
             raise TypeError("the callback for states is a function, not %r" % (callback,))
+        callback = _as_function(callback)
         handler = self.connect("state-changed", lambda tunnel, state: callback(state))
 
         def unregister():
@@ -634,17 +667,6 @@ def _date_time(time):
     return GLib.DateTime.new_from_unix_utc(seconds).add(part.microseconds)
 
 
-_decisions = set()  # tasks, of which asyncio itself keeps only weak references
-
-
-async def _decide(coroutine, authentication):
-    try:
-        await coroutine
-    except BaseException:
-        authentication.reject("the application raised an exception")
-        raise
-
-
 def _authenticating(handler):
     """A handler of authenticate that may be a coroutine function. It rejects the client if it raises: the traceback
     keeps the authentication, so that the client would wait until it is answered that it took too long."""
@@ -652,19 +674,11 @@ def _authenticating(handler):
     def on_authenticate(gateway, authentication, *user_data):
         try:
             answer = handler(gateway, authentication, *user_data)
-            if not asyncio.iscoroutine(answer):
-                return
-            loop = _running_loop()
-            if loop is None:
-                answer.close()
-                raise RuntimeError("a handler of authenticate that is a coroutine requires that the gateway was started in "
-                                   "an asyncio loop")
+            if asyncio.iscoroutine(answer):
+                _run_as_task(answer, lambda: authentication.reject("the application raised an exception"))
         except BaseException:
             authentication.reject("the application raised an exception")
             raise
-        decision = loop.create_task(_decide(answer, authentication))
-        _decisions.add(decision)
-        decision.add_done_callback(_decisions.discard)
 
     return on_authenticate
 
@@ -690,7 +704,7 @@ class Gateway(TcpTunnel.Gateway):
         return store
 
     def connect(self, signal_name, callback, *user_data):
-        """As that of each object. A handler of authenticate may also be a coroutine function."""
+        """As that of each endpoint. A client is rejected if the handler of authenticate raises."""
         if signal_name == "authenticate":
             callback = _authenticating(callback)
         return super().connect(signal_name, callback, *user_data)

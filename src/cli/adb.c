@@ -147,7 +147,7 @@ find_reason (const char  *output,
   for (guint i = g_strv_length (lines); i > 0; i--)
     if (*g_strstrip (lines[i - 1]) != '\0')
       return format_foreign (lines[i - 1]);
-  return problem != NULL ? g_steal_pointer (&problem) : g_strdup (_("it gives no reason"));
+  return problem != NULL ? g_steal_pointer (&problem) : g_strdup (_("no reason given"));
 }
 
 static void
@@ -196,7 +196,7 @@ on_connect_ended (GObject      *object,
     {
       g_autofree char *reason = find_reason (output, process);
       guint delay = adb_connect_later (self);
-      g_autofree char *problem = g_strdup_printf (_("--adb: adb has not connected to %s: %s; it is run again in %u s"),
+      g_autofree char *problem = g_strdup_printf (_("--adb: adb could not connect to %s: %s; next attempt in %u s"),
                                                   self->device, reason, delay);
 
       self->callbacks->failed (problem, self->data);
@@ -228,7 +228,7 @@ adb_connect (Adb *self)
   self->lost = FALSE;
   if (adb_run (self, "connect", on_connect_ended, &error))
     return;
-  problem = g_strdup_printf (_("--adb: adb cannot be run: %s; trying again in %u s"), error->message,
+  problem = g_strdup_printf (_("--adb: adb cannot be run: %s; next attempt in %u s"), error->message,
                              adb_connect_later (self));
   self->callbacks->failed (problem, self->data);
 }

@@ -347,7 +347,7 @@ listen_unix (Admin       *self,
       (!remove_stale (path) || !g_socket_bind (socket, address, FALSE, NULL)))
     {
       g_set_error_literal (error, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE,
-                           _("the path cannot be bound, or somebody listens there"));
+                           _("the path cannot be bound, or another program listens there"));
       return FALSE;
     }
 

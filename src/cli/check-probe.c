@@ -287,7 +287,7 @@ probe_proxy (Probe *self)
     {
       g_autofree char *reason = probe_describe_error (self, self->proxy_error);
 
-      finding_set (finding, FINDING_FAILED, _("which one to use is not known: %s"), reason);
+      finding_set (finding, FINDING_FAILED, _("cannot find out which one to use: %s"), reason);
     }
   else if (variable != NULL)
     {

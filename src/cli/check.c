@@ -513,8 +513,8 @@ describe_pings (Check       *self,
   else
     finding_set (finding, FINDING_FAILED,
                  ngettext ("the WebSocket broke after %u ping", "the WebSocket broke after %u pings", pings->n), pings->n);
-  finding->advice = g_strjoin ("; ", _("something on the way, such as a proxy, opens the WebSocket but does not pass on what "
-                                       "is in it"),
+  finding->advice = g_strjoin ("; ", _("something on the way, such as a proxy, opens the WebSocket but does not "
+                                       "forward its data"),
                                error != NULL ? error->message : NULL, NULL);
 }
 

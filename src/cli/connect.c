@@ -25,7 +25,7 @@ static const GOptionEntry entries[] = {
   { "target", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (TARGET),
     N_("Target to request (default the gateway's own)"), "HOST:PORT" },
   { "reverse", 0, 0, G_OPTION_ARG_STRING_ARRAY, &target_settings.reverses,
-    N_("Show a service at the gateway (repeatable)"), "PORT=HOST:PORT" },
+    N_("Offer a service at the gateway (repeatable)"), "PORT=HOST:PORT" },
   { "forward", 0, 0, G_OPTION_ARG_STRING_ARRAY, &target_settings.forwards,
     N_("Listen for another target (repeatable)"), "LISTEN=HOST:PORT" },
   { "socks", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (SOCKS),
@@ -52,7 +52,7 @@ static const GOptionEntry entries[] = {
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
     N_("Print events as JSON, one a line"), NULL },
   { "quiet", 0, 0, G_OPTION_ARG_NONE, &options.quiet,
-    N_("Only the first line and errors"), NULL },
+    N_("Print only the first line and errors"), NULL },
   G_OPTION_ENTRY_NULL,
 };
 

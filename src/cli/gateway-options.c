@@ -47,6 +47,14 @@ apply_path (const OptionSet   *options,
                   value->label, path);
 }
 
+/* What one that was not given is called next to one that was: a key of the file, or an option. */
+static const char *
+missing_label (const OptionValue *given,
+               const OptionValue *missing)
+{
+  return given->place.path != NULL ? missing->label + strlen ("--") : missing->label;
+}
+
 static void
 apply_tls (const OptionSet   *options,
            const OptionValue *value,
@@ -64,7 +72,10 @@ apply_tls (const OptionSet   *options,
     }
   if (value->text == NULL || key->text == NULL)
     {
-      problems_add (problems, value->text != NULL ? value->place : key->place, _("%s and %s go together"), value->label, key->label);
+      const OptionValue *given = value->text != NULL ? value : key;
+
+      problems_add (problems, given->place, _("%s needs %s as well"), given->label,
+                    missing_label (given, value->text != NULL ? key : value));
       return;
     }
 
@@ -109,7 +120,7 @@ apply_client_ca (const OptionSet   *options,
   if (certificate->text == NULL)
     {
       problems_add (problems, value->place, _("%s needs %s: clients send a certificate over TLS only"), value->label,
-                    certificate->label);
+                    missing_label (value, certificate));
       return;
     }
 
@@ -207,30 +218,30 @@ apply_ready_check (const OptionSet   *options,
  * page. The help, the completions and the key in the file are generated from the row. option-set.h describes its
  * members. */
 static const OptionRow rows[] = {
-  { N_("Configuration:"), "config", OPTION_INPUT, N_("File of options, and of rules for clients"), "FILE", .only_option = TRUE },
-  { NULL, "check", OPTION_FLAG, N_("Check the options and files; do not start"), .only_option = TRUE },
-  { NULL, "watch", OPTION_BOOLEAN, N_("Reload changed files: yes (default) or no"), "WHETHER" },
+  { N_("Configuration:"), "config", OPTION_INPUT, N_("File of options and rules for clients"), "FILE", .only_option = TRUE },
+  { NULL, "check", OPTION_FLAG, N_("Check options and files; do not start"), .only_option = TRUE },
+  { NULL, "watch", OPTION_BOOLEAN, N_("Reload changed files: yes or no (yes)"), "WHETHER" },
 
-  { N_("Listening:"), "listen", OPTION_LISTEN, N_("Where to listen or unix:PATH (127.0.0.1:0)"), "HOST:PORT", .apply = apply_listen, .waits = TRUE },
+  { N_("Listening:"), "listen", OPTION_LISTEN, N_("Address or unix:PATH (127.0.0.1:0)"), "HOST:PORT", .apply = apply_listen, .waits = TRUE },
   { NULL, "path", OPTION_STRING, N_("Path to serve, '*' for any (default /)"), "PATH", .apply = apply_path, .waits = TRUE },
-  { NULL, "route", OPTION_STRING, N_("Name by which sessions come back to it"), "NAME", "route", .waits = TRUE },
+  { NULL, "route", OPTION_STRING, N_("Name of this gateway for load balancers"), "NAME", "route", .waits = TRUE },
   { NULL, "tls-cert", OPTION_INPUT, N_("PEM file of the certificate, for wss://"), "FILE", .apply = apply_tls },
   { NULL, "tls-key", OPTION_INPUT, N_("PEM file of its private key"), "FILE" },
-  { NULL, "trusted-proxy", OPTION_LIST, N_("A reverse proxy, or a network; repeatable"), "ADDRESS", "trusted-proxies", .waits = TRUE },
+  { NULL, "trusted-proxy", OPTION_LIST, N_("Reverse proxy or network (repeatable)"), "ADDRESS", "trusted-proxies", .waits = TRUE },
 
   { N_("Authentication:"), "token-file", OPTION_INPUT, N_("File of the tokens to accept"), "FILE", .apply = apply_token },
   { NULL, "token", OPTION_STRING, N_("The one token to accept"), "TOKEN", .is_secret = TRUE },
-  { NULL, "client-ca", OPTION_INPUT, N_("PEM file of authorities for client certs"), "FILE", .apply = apply_client_ca },
+  { NULL, "client-ca", OPTION_INPUT, N_("PEM file of client CA certificates"), "FILE", .apply = apply_client_ca },
 
   { N_("Targets:"), "target", OPTION_STRING, N_("The TCP service to connect to"), "HOST:PORT", "target" },
   { NULL, "named-target", OPTION_LIST, N_("A target with a name (repeatable)"), "NAME=HOST:PORT", "targets" },
-  { NULL, "allow", OPTION_LIST, N_("Targets clients may ask for (repeatable)"), "HOST:PORT", "allow" },
+  { NULL, "allow", OPTION_LIST, N_("Targets to allow (repeatable)"), "HOST:PORT", "allow" },
   { NULL, "reverse-ports", OPTION_LIST, N_("Ports for reverse tunnels (repeatable)"), "PORTS", "reverse-ports" },
   { NULL, "proxy-protocol", OPTION_CHOICE, N_("Header to targets: v2 or none (default)"), "VERSION", "proxy-protocol", .waits = TRUE },
 
   { N_("Sessions:"), "resumption", OPTION_CHOICE, N_("auto (default), required or off"), "WHETHER", "resumption", .waits = TRUE },
-  { NULL, "session-timeout", OPTION_DURATION, N_("How long to keep a session (default 5min)"), "TIME", "session-timeout", .waits = TRUE },
-  { NULL, "drain-timeout", OPTION_DURATION, N_("How long to drain (default 10s)"), "TIME" },
+  { NULL, "session-timeout", OPTION_DURATION, N_("Time to keep a session (default 5min)"), "TIME", "session-timeout", .waits = TRUE },
+  { NULL, "drain-timeout", OPTION_DURATION, N_("Time to drain (default 10s)"), "TIME" },
 
   { N_("Limits:"), "max-connections", OPTION_NUMBER, N_("Clients, and target connections (20000)"), "N", "max-connections" },
   { NULL, "max-memory", OPTION_MEMORY, N_("Memory that clients may use"), "MIB", "max-memory", .least = 8, .waits = TRUE },
@@ -240,13 +251,13 @@ static const OptionRow rows[] = {
   { NULL, "max-principal-dials", OPTION_NUMBER, N_("Targets dialled at a time for one name"), "N", "max-principal-dials" },
   { NULL, "max-principal-memory", OPTION_MEMORY, N_("Memory that clients of one name may use"), "MIB", "max-principal-memory", .least = 4 },
   { NULL, "max-principal-dial-rate", OPTION_NUMBER, N_("Targets dialled a second for one name"), "N", "max-principal-dial-rate" },
-  { NULL, "max-principal-upload-rate", OPTION_RATE, N_("Bytes a second, from clients of one name"), "N", "max-principal-upload-rate",
+  { NULL, "max-principal-upload-rate", OPTION_RATE, N_("Bytes a second from clients of one name"), "RATE", "max-principal-upload-rate",
     .least = 1024 },
-  { NULL, "max-principal-download-rate", OPTION_RATE, N_("Bytes a second, to them; 500K, 10M or 1G"), "N", "max-principal-download-rate",
+  { NULL, "max-principal-download-rate", OPTION_RATE, N_("Bytes a second to clients of one name"), "RATE", "max-principal-download-rate",
     .least = 1024 },
 
-  { N_("Logging and monitoring:"), "log-level", OPTION_CHOICE, N_("none, error, warn, info (default) or debug"), "LEVEL", "log-level" },
-  { NULL, "access-log", OPTION_OUTPUT, N_("A line a connection: FILE, journal or -"), "FILE", .waits = TRUE },
+  { N_("Logging and monitoring:"), "log-level", OPTION_CHOICE, N_("none, error, warn, info or debug (info)"), "LEVEL", "log-level" },
+  { NULL, "access-log", OPTION_OUTPUT, N_("Log of connections: FILE, journal or -"), "FILE", .waits = TRUE },
   { NULL, "admin", OPTION_LISTEN, N_("Where to show status and metrics"), "HOST:PORT", .apply = apply_admin, .waits = TRUE },
   { NULL, "admin-host", OPTION_LIST, N_("Host name for --admin (repeatable)"), "NAME", .waits = TRUE },
   { NULL, "ready-check", OPTION_STRING, N_("For /readyz: target (default) or none"), "WHAT", .apply = apply_ready_check, .waits = TRUE },

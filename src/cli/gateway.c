@@ -53,7 +53,7 @@ static const char description[] =
     "--named-target db=10.0.0.5:5432 --allow db, by which clients request it, or by\n"
     "the path of the URL, as /db.\n"
     "\n"
-    "With --reverse-ports 57090-57099 clients may show services of their own here:\n"
+    "With --reverse-ports 57090-57099 clients may offer services of their own here:\n"
     "the gateway listens on these ports of 127.0.0.1, or of the address in\n"
     "0.0.0.0:57090-57099. Clients that connect there need no token. The ports of\n"
     "alice@57090-57099 are for the clients of that name only.\n"
@@ -81,6 +81,7 @@ static const char description[] =
     "the next start only: see tcp-tunnel(1).\n"
     "\n"
     "A TIME has a unit, as in 500ms, 10s, 2min or 1h; without one it is in seconds.\n"
+    "A RATE is in bytes a second, as in 500K, 10M or 1G.\n"
     "\n"
     "Exit status:\n"
     "  0  closed by SIGINT or SIGTERM; with --check, nothing is wrong\n"
@@ -224,7 +225,7 @@ warn_of_waiting (const OptionSet *options,
   g_autofree char *list = g_strjoinv (", ", names);
 
   if (*names != NULL)
-    log_warn ("changed, but not before the gateway is started again: %s", list);
+    log_warn ("changed keys that take effect at the next start: %s", list);
 }
 
 static void
@@ -235,7 +236,7 @@ warn_of_problem (const char *text,
   if (is_warning)
     log_warn ("%s", text);
   else
-    log_warn ("nothing has changed: %s", text);
+    log_warn ("the configuration was not reloaded: %s", text);
 }
 
 /* Sets the properties of the gateway, or finds all problems. */

@@ -162,7 +162,7 @@ scan (KeyFile    *self,
         continue;
       if (!is_valid && !is_valid_line (line))
         {
-          problems_add (problems, place, _("the line is none of [NAME], KEY=VALUE and # comment"));
+          problems_add (problems, place, _("the line is not [NAME], KEY=VALUE or # comment"));
           continue;
         }
       if (*line != '[' && group == NULL)
@@ -312,7 +312,7 @@ key_file_explain_key (const char        *group,
 
   if (*hint != '\0' || key[strspn (key, "abcdefghijklmnopqrstuvwxyz-")] == '\0')
     return g_strdup_printf (_("[%s] has an unknown key '%s'%s"), group, key, hint);
-  return g_strdup_printf (_("[%s] has a key with others than a to z and - in it"), group);
+  return g_strdup_printf (_("[%s] has a key with characters other than a to z and -"), group);
 }
 
 char *

@@ -146,7 +146,7 @@ parse (GOptionContext      *context,
     return FALSE;
   if (arguments == NULL && *args != NULL && (*args)[0] != NULL && (*args)[1] != NULL)
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, _("'%s' is one argument too many; there are only options"),
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED, _("'%s' is one argument too many; this command takes only options"),
                    (*args)[1]);
       return FALSE;
     }

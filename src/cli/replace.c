@@ -210,15 +210,15 @@ on_tried (GObject      *object,
   else if (g_subprocess_get_successful (process))
     g_task_return_boolean (task, TRUE);
   else if (self->late)
-    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, _("%s did not report within %d s whether it can go on"),
+    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_TIMED_OUT, _("%s did not report within %d s whether it can take over"),
                              path, TRY_TIMEOUT);
   else if ((reason = find_reason (self->said)) != NULL)
-    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, _("%s cannot go on: %s"), path, reason);
+    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, _("%s cannot take over: %s"), path, reason);
   else if (g_subprocess_get_if_signaled (process))
-    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, _("%s cannot go on: it was ended by signal %d"), path,
+    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, _("%s cannot take over: it was ended by signal %d"), path,
                              g_subprocess_get_term_sig (process));
   else
-    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, _("%s cannot go on: it ended with exit status %d"), path,
+    g_task_return_new_error (task, G_IO_ERROR, G_IO_ERROR_FAILED, _("%s cannot take over: it ended with exit status %d"), path,
                              g_subprocess_get_exit_status (process));
 }
 

@@ -43,7 +43,7 @@ restart_end (Restart      *self,
              const GError *error)
 {
   if (error != NULL && !g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
-    log_warn ("the gateway goes on as it is: %s", error->message);
+    log_warn ("the gateway was not restarted: %s", error->message);
   tcp_gateway_resume (self->gateway);
   if (self->state >= 0)
     close (self->state);

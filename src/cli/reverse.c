@@ -34,7 +34,7 @@ static const GOptionEntry entries[] = {
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
     N_("Print events as JSON, one a line"), NULL },
   { "quiet", 0, 0, G_OPTION_ARG_NONE, &options.quiet,
-    N_("Only the first line and errors"), NULL },
+    N_("Print only the first line and errors"), NULL },
   G_OPTION_ENTRY_NULL,
 };
 

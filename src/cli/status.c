@@ -396,7 +396,7 @@ make_lines (JsonArray *processes)
   for (guint i = 0; i < json_array_get_length (processes); i++)
     add_process_lines (lines, json_array_get_object_element (processes, i));
   if (lines->len == 0)
-    add_text_line (lines, VIEW_PLAIN, g_strdup (_("No tunnel and no gateway of this user runs.")));
+    add_text_line (lines, VIEW_PLAIN, g_strdup (_("No tunnel or gateway of this user is running.")));
   return lines;
 }
 

@@ -55,7 +55,7 @@ target_check (char   **args,
                  _("the URL of the gateway is missing, such as wss://example.org/, or the NAME of a tunnel"));
   else if (n > 2)
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                 _("one URL or NAME is enough, '%s' is one too many"), args[2]);
+                 _("one URL or NAME is enough; '%s' is one too many"), args[2]);
   return n == 2;
 }
 
@@ -81,9 +81,9 @@ target_read (const char  *text,
   if (file != NULL && config_read (file, &target_settings, error))
     return TRUE;
   if (looks_like_address (text))
-    g_prefix_error (error, _("'%s' is no URL; did you mean %s://%s%s? And as a NAME: "), text,
+    g_prefix_error (error, _("'%s' is not a URL; did you mean %s://%s%s? And as a NAME: "), text,
                     g_str_has_suffix (text, ":443") ? "wss" : "ws", text, strchr (text, '/') == NULL ? "/" : "");
   else if (file == NULL && g_error_matches (*error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED))
-    g_prefix_error (error, _("'%s' is no URL, such as wss://example.org/, and no NAME: "), text);
+    g_prefix_error (error, _("'%s' is neither a URL such as wss://example.org/ nor a NAME: "), text);
   return FALSE;
 }

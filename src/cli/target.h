@@ -42,17 +42,17 @@ extern char *target_config;
   { "ca", 0, 0, G_OPTION_ARG_FILENAME, TARGET_VALUE (CA), \
     N_("PEM file of the authorities to trust"), "FILE" }, \
   { "client-cert", 0, 0, G_OPTION_ARG_FILENAME, TARGET_VALUE (CLIENT_CERT), \
-    N_("PEM file of the certificate to show"), "FILE" }, \
+    N_("PEM file of the client certificate"), "FILE" }, \
   { "client-key", 0, 0, G_OPTION_ARG_FILENAME, TARGET_VALUE (CLIENT_KEY), \
-    N_("PEM file of its key, if it is elsewhere"), "FILE" }, \
+    N_("PEM file of its key, if separate"), "FILE" }, \
   { "connect-to", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (CONNECT_TO), \
     N_("Connect there instead of to the URL's"), "HOST:PORT" }, \
   { "origin", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (ORIGIN), \
-    N_("The header Origin"), "URL" }, \
+    N_("Value of the header Origin"), "URL" }, \
   { "subprotocol", 0, 0, G_OPTION_ARG_STRING, TARGET_VALUE (SUBPROTOCOL), \
     N_("WebSocket subprotocols to offer"), "NAME,…" }, \
   { "header", 0, 0, G_OPTION_ARG_STRING_ARRAY, &target_settings.headers, \
-    N_("One more request header (repeatable)"), "'K: V'" }
+    N_("Additional request header (repeatable)"), "'K: V'" }
 #define TARGET_CONFIG_OPTION \
   { "config", 0, 0, G_OPTION_ARG_FILENAME, &target_config, \
     N_("File that NAME is looked up in"), "FILE" }

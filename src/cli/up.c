@@ -29,7 +29,7 @@ static const GOptionEntry entries[] = {
   { "json", 0, 0, G_OPTION_ARG_NONE, &options.json,
     N_("Print events as JSON, one a line"), NULL },
   { "quiet", 0, 0, G_OPTION_ARG_NONE, &options.quiet,
-    N_("Only where tunnels listen, and errors"), NULL },
+    N_("Print only addresses and errors"), NULL },
   G_OPTION_ENTRY_NULL,
 };
 

@@ -284,7 +284,7 @@ tcp_reactor_new (GMainContext  *context,
   if (epoll < 0)
     {
       g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-                   _("no epoll set is to be had: %s"), g_strerror (code));
+                   _("no epoll set can be created: %s"), g_strerror (code));
       return NULL;
     }
 

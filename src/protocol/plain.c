@@ -223,7 +223,7 @@ reverse_detached (TcpProtocol           *base,
     return;
 
   error = g_error_new (loss->error->domain, loss->error->code,
-                       "%s did not say where it listens before the WebSocket ended: %s", base->options.peer,
+                       "%s did not report where it listens before the WebSocket ended: %s", base->options.peer,
                        loss->error->message);
   base->callbacks.unlistened (listener, TCP_RESET_BROKEN, error, base->user_data);
 }

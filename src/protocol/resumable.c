@@ -1033,7 +1033,7 @@ resumable_check_hello (TcpResumable *self,
   if (self->ready)
     return;
 
-  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, "%s said nothing on the WebSocket within %u ms",
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, "%s sent nothing on the WebSocket within %u ms",
                        base->options.peer, base->options.hello_timeout);
   base->callbacks.abort (error, base->user_data);
 }

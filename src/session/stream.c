@@ -579,7 +579,7 @@ stream_missed_answer (TcpStream *self)
     self->left = TRUE;
   return g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
                               _("the connection ended when the client closed its side, since the protocol has no "
-                                "half-close: the far end may have had more to say"));
+                                "half-close: the other end may have had more to send"));
 }
 
 /* The last byte was sent. */

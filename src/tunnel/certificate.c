@@ -151,7 +151,7 @@ tcp_certificate_explain (GTlsCertificate      *certificate,
   if (errors & G_TLS_CERTIFICATE_REVOKED)
     g_ptr_array_add (reasons, g_strdup (_("the certificate was revoked by its authority")));
   if (errors & G_TLS_CERTIFICATE_INSECURE)
-    g_ptr_array_add (reasons, g_strdup (_("the certificate has a signature or a key that is not secure any more")));
+    g_ptr_array_add (reasons, g_strdup (_("the certificate has a signature or a key that is no longer secure")));
   if (reasons->len == 0)
     g_ptr_array_add (reasons, g_strdup (_("the certificate cannot be verified")));
   g_ptr_array_add (reasons, NULL);

@@ -417,35 +417,35 @@ parse_error (const TcpDialFailure *failure)
 
   if (is_tls (failure))
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                        _("what answers at %s speaks TLS: try wss:// in place of ws://"), gateway);
+                        _("the server at %s speaks TLS: try wss:// in place of ws://"), gateway);
   if (failure->n_received == 0)
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                        _("what answers at %s does not speak HTTP; check host and port of the URL, and if the port "
+                        _("the server at %s does not speak HTTP; check host and port of the URL, and if the port "
                           "expects TLS, try wss://"),
                         gateway);
   if (is_http2 (failure))
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                        _("what answers at %s speaks HTTP/2 alone, and this WebSocket needs HTTP/1.1: check host and "
+                        _("the server at %s speaks only HTTP/2, and this WebSocket needs HTTP/1.1: check host and "
                           "port of the URL, and a proxy in front of it"),
                         gateway);
   if (begins_with (failure, "HTTP/"))
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE,
-                        _("what answers at %s breaks off its HTTP answer, or garbles it: %s (look at a proxy in front "
+                        _("the server at %s sent an incomplete or invalid HTTP answer: %s (look at a proxy in front "
                           "of it)"),
                         gateway, failure->cause->message);
   if (begins_with (failure, "GET "))
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                        _("what answers at %s sends back what it receives: the URL is to be that of a gateway, not of "
+                        _("the server at %s sends back what it receives: the URL must be that of a gateway, not of "
                           "an echo service"),
                         gateway);
   received = describe_received (failure);
   if (begins_with (failure, "SSH-"))
     return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                        _("what answers at %s does not speak HTTP: its answer begins with %s; the URL is to be that of a "
+                        _("the server at %s does not speak HTTP: its answer begins with %s; the URL must be that of a "
                           "gateway, not of the SSH server behind it"),
                         gateway, received);
   return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                      _("what answers at %s does not speak HTTP: its answer begins with %s; the URL is to be that of a "
+                      _("the server at %s does not speak HTTP: its answer begins with %s; the URL must be that of a "
                         "gateway, not of the service behind it"),
                       gateway, received);
 }
@@ -506,7 +506,7 @@ tcp_dial_error_new (const TcpDialFailure *failure)
 
   gateway = name_gateway (failure);
   return g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                      _("what answers at %s is no WebSocket: %s (check host, port and path of the URL, and a proxy in "
+                      _("the server at %s is not a WebSocket server: %s (check host, port and path of the URL, and a proxy in "
                         "front of it)"),
                       gateway, failure->cause->message);
 }

@@ -376,7 +376,7 @@ engine_serve_proxy_client (TcpEngine           *self,
 
   if (g_hash_table_size (self->proxy_clients) >= self->settings->common.max_connections)
     {
-      engine_turn_away (self, connection, "there are too many (see the property max-connections)");
+      engine_turn_away (self, connection, "there are too many connections (see the property max-connections)");
       return;
     }
 

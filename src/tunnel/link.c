@@ -205,7 +205,7 @@ link_expire (TcpLink *self)
                        _("the session with the gateway %s is lost, since the gateway was away for longer than the %u s "
                          "for which it keeps a session: %s"),
                        self->display, self->patience,
-                       self->failure != NULL ? self->failure->message : _("no attempt came to an end"));
+                       self->failure != NULL ? self->failure->message : _("no attempt finished"));
   if (tcp_backoff_is_exhausted (&self->backoff) && !self->waiting_for_token)
     {
       /* The tunnel ends because it does not reach the gateway. */
@@ -247,7 +247,7 @@ on_expired (gpointer user_data)
 
   /* The gateway has not answered on this WebSocket yet whether it has the session. */
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT,
-                       _("the gateway %s said nothing on the WebSocket before the session timed out"), self->display);
+                       _("the gateway %s sent nothing on the WebSocket before the session timed out"), self->display);
   tcp_channel_abort (channel, error);
 }
 
@@ -446,8 +446,8 @@ link_give_up_many (TcpLink *self)
   g_autoptr (GError) error = NULL;
 
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
-                       _("the session with the gateway %s is lost: it took many connections in one session, and does "
-                         "not any more"),
+                       _("the session with the gateway %s is lost: the gateway no longer carries many connections "
+                         "in one session"),
                        self->display);
   if (tcp_session_get_channel (self->session) == NULL)
     tcp_session_abandon (self->session, error);
@@ -1121,7 +1121,7 @@ tcp_link_open (TcpLink    *self,
   if (stream == NULL)
     g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
                          self->state == TCP_TUNNEL_STATE_CONNECTED
-                           ? _("there are too many (see the property max-connections)")
+                           ? _("there are too many connections (see the property max-connections)")
                            : _("the tunnel is not connected to the gateway"));
   return stream;
 }

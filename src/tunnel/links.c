@@ -10,7 +10,7 @@
  * memory as max-unacknowledged-bytes, and the gateway determines how many there are. */
 #define MAX_DRAINING 16
 
-#define TOO_MANY _("there are too many (see the property max-connections)")
+#define TOO_MANY _("there are too many connections (see the property max-connections)")
 
 struct _TcpLinks
 {
@@ -365,7 +365,7 @@ links_serve_alone (TcpLinks   *self,
   if (self->all->len >= self->settings->common.max_connections)
     {
       g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-                           _("too many former ones are still being delivered"));
+                           _("the data of too many former connections is still being delivered"));
       return NULL;
     }
 

@@ -445,7 +445,7 @@ tcp_pipe_new (TcpPipeFate        *fate,
       int code = errno;
 
       g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code),
-                   _("cannot make a pair of sockets: %s"), g_strerror (code));
+                   _("cannot create a pair of sockets: %s"), g_strerror (code));
       return NULL;
     }
   near = make_socket (fds[0], error);

@@ -169,7 +169,7 @@ check_colons (const char  *scheme,
                           "%s://[%s]/?"),
                         scheme, authority);
   return tcp_invalid (error,
-                      _("the URL of the gateway is not valid: there is more than one colon behind the host; an IPv6 "
+                      _("the URL of the gateway is not valid: there is more than one colon after the host; an IPv6 "
                         "address goes in brackets"));
 }
 
@@ -182,7 +182,7 @@ check_host (const char  *authority,
   g_autofree char *inner = NULL;
 
   if (*host == '\0')
-    return tcp_invalid (error, _("the URL of the gateway is not valid: it names no host"));
+    return tcp_invalid (error, _("the URL of the gateway is not valid: it has no host"));
   if (*host != '[')
     {
       for (const char *c = host; *c != '\0'; c++)
@@ -193,7 +193,7 @@ check_host (const char  *authority,
 
   inner = g_strndup (host + 1, strcspn (host + 1, "%]"));
   if (!g_str_has_suffix (host, "]") || !is_ipv6 (inner))
-    return tcp_invalid (error, _("the URL of the gateway is not valid: what stands in brackets is no IPv6 address"));
+    return tcp_invalid (error, _("the URL of the gateway is not valid: the text in brackets is not an IPv6 address"));
   return TRUE;
 }
 
@@ -242,8 +242,7 @@ check_authority (const char  *scheme,
     return tcp_invalid (error, _("the URL of the gateway is not valid: its port is not a number from 1 to 65535"));
   if (colon != NULL && colon[1] == '\0' && g_str_has_prefix (begin + strlen (authority), "//"))
     return tcp_invalid (error,
-                        _("the URL of the gateway is not valid: there is a second scheme in it; it begins with %s:// "
-                          "alone"), scheme);
+                        _("the URL of the gateway is not valid: it has a second scheme; write %s:// once"), scheme);
   return TRUE;
 }
 

@@ -163,7 +163,7 @@ check_service (TcpTunnelSettings  *self,
   guint16 port = self->remote_port;
 
   if (self->service == NULL)
-    return tcp_invalid (error, _("no service was given to which the connections lead, such as 127.0.0.1:3000"));
+    return tcp_invalid (error, _("no service to connect to was given, such as 127.0.0.1:3000"));
   if (!tcp_host_port_parse (self->service, &parsed, error))
     return FALSE;
   if (port == 0 && !get_remote_port (uri, &port))
@@ -187,7 +187,7 @@ check_services (TcpTunnelSettings  *self,
     return TRUE;
 
   if (self->mode != TCP_TUNNEL_MODE_MULTIPLEXED || self->common.resumption == TCP_TUNNEL_RESUMPTION_OFF)
-    return tcp_invalid (error, _("services for TCP clients of the gateway take a multiplexed tunnel whose sessions can "
+    return tcp_invalid (error, _("services for TCP clients of the gateway require a multiplexed tunnel whose sessions can "
                                  "be resumed"));
   for (char **spec = self->reverses; *spec != NULL; spec++)
     {
@@ -239,7 +239,7 @@ check_listen (TcpTunnelSettings  *self,
   };
 
   if (self->target != NULL && self->common.resumption == TCP_TUNNEL_RESUMPTION_OFF)
-    return tcp_invalid (error, _("the target “%s” cannot be asked for: that takes sessions that can be resumed"),
+    return tcp_invalid (error, _("the target “%s” cannot be requested: that requires sessions that can be resumed"),
                         self->target);
   return tcp_forward_spec_check (&spec, error);
 }

@@ -622,7 +622,7 @@ class Running(unittest.TestCase):
         tunnel = self.create()
         tunnel.start()
         self.addCleanup(tunnel.close)
-        with self.assertRaisesRegex(ConnectionError, r"^adb has not connected to 127\.0\.0\.1:\d+: failed to connect: refused$"):
+        with self.assertRaisesRegex(ConnectionError, r"^adb could not connect to 127\.0\.0\.1:\d+: failed to connect: refused$"):
             tunnel.adb_connect(self.adb("echo; echo failed to connect: refused >&2"))
         with self.assertRaisesRegex(ConnectionError, "it does not say why"):
             tunnel.adb_connect(self.adb("exit 1"))

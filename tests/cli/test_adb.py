@@ -139,8 +139,8 @@ class Adb(unittest.TestCase):
         self.touch('refuse')
         tunnel = self.connect('--json')
         device = json.loads(tunnel.line())['address']
-        tunnel.error_line(re.escape(f"tcp-tunnel connect: --adb: adb has not connected to {device}: failed to connect to "
-                                    f"'{device}': Connection refused; it is run again in 1 s"))
+        tunnel.error_line(re.escape(f"tcp-tunnel connect: --adb: adb could not connect to {device}: failed to connect to "
+                                    f"'{device}': Connection refused; next attempt in 1 s"))
         os.unlink(self.file('refuse'))
         tunnel.error_line(f'^adb: connected to {device}$')
         self.assertEqual(tunnel.stop(), 0)
@@ -151,7 +151,7 @@ class Adb(unittest.TestCase):
         """Output of adb stays on one line."""
         with open(self.file('refuse'), 'w', encoding='utf-8') as file:
             file.write('a\u2028b\u2029c\x85d\x1b[1me\u202ef')
-        self.connect().error_line('failed to connect to \'.*\': a\ufffdb\ufffdc\ufffdd\ufffd\\[1me\ufffdf; it is run again in 1 s$')
+        self.connect().error_line('failed to connect to \'.*\': a\ufffdb\ufffdc\ufffdd\ufffd\\[1me\ufffdf; next attempt in 1 s$')
 
     def test_quiet(self):
         tunnel = self.connect('--quiet')

@@ -126,7 +126,7 @@ class Health(AdminTest):
         """SIGHUP does not affect the readiness."""
         self.serve()
         self.gateway.process.send_signal(signal.SIGHUP)
-        self.gateway.error_line('tokens of')
+        self.gateway.error_line('the configuration was reloaded')
         self.assertEqual(self.get('/readyz'), 'ok\n')
 
 
@@ -369,7 +369,7 @@ class Listening(AdminTest):
                 self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o660)
                 status, _, stderr = run('gateway', '--target', 'localhost:1', '--admin', f'unix:{path}', TCP_TUNNEL_TOKEN=TOKEN)
                 self.assertEqual(status, 1)
-                self.assertIn(f'--admin unix:{path}: the path cannot be bound, or somebody listens there', stderr)
+                self.assertIn(f'--admin unix:{path}: the path cannot be bound, or another program listens there', stderr)
                 self.assertEqual(self.get('/healthz'), 'ok\n')
                 # A socket file that a killed gateway has left is replaced.
                 self.gateway.process.kill()

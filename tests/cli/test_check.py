@@ -232,7 +232,7 @@ class Mistakes(Case):
             steps = self.check(f'ws://127.0.0.1:{server.port}/ --timeout 300ms', FAILED)
         self.assertEqual((steps['protocol']['result'], steps['protocol']['protocol']), ('ok', 'tagged'))
         self.assertEqual((steps['round-trip']['result'], steps['round-trip']['pings']), ('failed', 0))
-        self.assertIn('does not pass on what is in it', steps['round-trip']['advice'])
+        self.assertIn('does not forward its data', steps['round-trip']['advice'])
 
     def test_usage(self):
         rows = [

@@ -80,14 +80,14 @@ class Usage(unittest.TestCase):
         self.check(['connect', self.URL, 'another'], "'another'")
         self.check(['connect', 'http://127.0.0.1:1/', '--token', TOKEN], 'http', 'ws')
         self.check(['connect', 'ws://not a url', '--token', TOKEN], 'URL', 'not valid')
-        self.check(['connect', 'example.org', '--token', TOKEN], "'example.org' is no URL", 'no NAME',
+        self.check(['connect', 'example.org', '--token', TOKEN], "'example.org' is neither a URL", 'nor a NAME',
                    '/nonexistent/tcp-tunnel/tunnels.conf')
-        self.check(['connect', 'localhost', '--token', TOKEN], "'localhost' is no URL", 'no NAME')
+        self.check(['connect', 'localhost', '--token', TOKEN], "'localhost' is neither a URL", 'nor a NAME')
         self.check(['connect', '127.0.0.1:7001', '--token', TOKEN], 'did you mean ws://127.0.0.1:7001/?')
         self.check(['up'], 'there is no config file', '/nonexistent/tcp-tunnel/tunnels.conf')
         for address, url in (('localhost:8080', 'ws://localhost:8080/'), ('[::1]:80', 'ws://[::1]:80/'),
                              ('example.org:443', 'wss://example.org:443/'), ('127.0.0.1:1/t', 'ws://127.0.0.1:1/t')):
-            self.check(['connect', address, '--token', TOKEN], f"'{address}' is no URL; did you mean {url}?",
+            self.check(['connect', address, '--token', TOKEN], f"'{address}' is not a URL; did you mean {url}?",
                        '/nonexistent/tcp-tunnel/tunnels.conf')
 
     def test_values(self):
@@ -128,7 +128,7 @@ class Usage(unittest.TestCase):
         self.check(['up', '--jsn'], "did you mean '--json'?")
         self.check(['demo', '--kep'], "did you mean '--keep'?")
         # What follows -- is not an option.
-        self.check(['connect', '--', '--frobnicate'], "'--frobnicate' is no URL")
+        self.check(['connect', '--', '--frobnicate'], "'--frobnicate' is neither a URL")
         self.check(['connect', '--token', TOKEN, '--', 'http://127.0.0.1/'], 'http', 'ws')
 
     def test_listen(self):
@@ -475,7 +475,7 @@ class RoundTrip(unittest.TestCase):
         with open(path('ca.pem'), 'w'):
             pass
         server.process.send_signal(signal.SIGHUP)
-        server.error_line('nothing has changed: --client-ca .*ca.pem: ')
+        server.error_line('the configuration was not reloaded: --client-ca .*ca.pem: ')
         self.assertEqual(server.stop(), 0)
 
 
@@ -1027,7 +1027,7 @@ class Drain(unittest.TestCase):
                     self.assertTrue(exchange(connection, noise(1000, 1)))
                     write(f'bob:other\nalice:{TOKEN} expires=tomorrow\n')
                     server.process.send_signal(signal.SIGHUP)
-                    server.error_line(f'nothing has changed: {file.name}:2: the time after expires= ')
+                    server.error_line(f'the configuration was not reloaded: {file.name}:2: the time after expires= ')
                     write(f'bob:other\nalice:{TOKEN}\n')
                     server.process.send_signal(signal.SIGHUP)
                     server.error_line(r'the configuration was reloaded \(tokens: 2, principals: 2\)$')

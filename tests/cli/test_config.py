@@ -64,7 +64,7 @@ class Mistakes(unittest.TestCase):
                    "did you mean 'token-file'?")
         self.check(f'[phone]\n{self.URI}frobnicate=x\n', where, "'frobnicate'")
         self.check(f'[phone]\n{self.URI}[defaults]\nheader=x\n', '[defaults]', "mean 'headers'?")
-        self.check(f'[phone]\n{self.URI}{TOKEN}9==\n', '[phone] has a key with others')
+        self.check(f'[phone]\n{self.URI}{TOKEN}9==\n', '[phone] has a key with characters other')
         self.check('[phone]\nmode=singleton\n', where, 'no remote-uri')
 
     def test_values(self):
@@ -101,7 +101,7 @@ class Mistakes(unittest.TestCase):
     def test_lines(self):
         """A bad line is not repeated in the message: it may be a token."""
         self.check(f'# a comment\n\n[phone]\n{self.URI}{TOKEN}\nmode=singleton\n',
-                   f'{self.config.path}:5: the line is none of')
+                   f'{self.config.path}:5: the line is not [NAME]')
         self.check(f'[phone\n{self.URI}', ':1: ')
         self.check(f'{self.URI}[phone]\n', ':1: the line stands before the first [NAME]')
         self.check('[phone]\n' + '# one\n' * 1000 + TOKEN, ':1002: ')

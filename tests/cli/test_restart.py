@@ -470,7 +470,7 @@ class Kinds(Restart):
         writer.join()
         _, connection = self.connect(gateway.url)
         gateway.process.send_signal(signal.SIGUSR2)
-        gateway.error_line('goes on as it is: .* cannot be read again')
+        gateway.error_line('was not restarted: .* cannot be read again')
         self.check(connection)
 
     def test_principal_that_is_gone(self):
@@ -508,7 +508,7 @@ class Program_(Restart):
     def check_stays(self, message):
         tunnel, connection = self.connect(self.running.url)
         self.running.process.send_signal(signal.SIGUSR2)
-        self.running.error_line(f'goes on as it is: .*{message}')
+        self.running.error_line(f'was not restarted: .*{message}')
         self.check(connection)
         self.program.restore()
         self.running.restart()
@@ -519,13 +519,13 @@ class Program_(Restart):
 
     def test_broken(self):
         self.program.replace(BROKEN)
-        self.check_stays('cannot go on: no such library')
+        self.check_stays('cannot take over: no such library')
 
     def test_chats(self):
         """A program that prints endlessly does not use up memory."""
         self.program.replace(CHATS)
         before = peak_memory(self.running.process.pid)
-        self.check_stays('cannot go on: no such library')
+        self.check_stays('cannot take over: no such library')
         self.assertLess(peak_memory(self.running.process.pid) - before, 50000 * 1024)
 
     def test_missing(self):

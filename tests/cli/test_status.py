@@ -49,7 +49,7 @@ class Status(unittest.TestCase):
 
     def test_nothing(self):
         status, stdout, stderr = run('status')
-        self.assertEqual((status, stdout, stderr), (1, 'No tunnel and no gateway of this user runs.\n', ''))
+        self.assertEqual((status, stdout, stderr), (1, 'No tunnel or gateway of this user is running.\n', ''))
         self.assertEqual(self.processes(), [])
 
     def test_usage(self):
@@ -249,13 +249,13 @@ class Status(unittest.TestCase):
 
     def test_watch(self):
         with Terminal('status', '--watch') as terminal:
-            terminal.expect('No tunnel and no gateway')
+            terminal.expect('No tunnel or gateway')
             far, _ = self.gateway()
             terminal.expect(f'gateway, process {far.process.pid}')
             terminal.expect('listening +0 open  up 0 B  down 0 B')
             self.assertLessEqual(max(map(len, terminal.drawn())), 80)
             far.stop()
-            terminal.expect('No tunnel and no gateway')
+            terminal.expect('No tunnel or gateway')
             terminal.process.send_signal(signal.SIGINT)
             self.assertEqual(terminal.wait(), 0)
 

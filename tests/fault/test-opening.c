@@ -46,7 +46,7 @@ test_endless_bodies (void)
     { "HTTP/1.1 503 Busy\nRetry-After:\n 7\n\n", TCP_TUNNEL_ERROR_UNREACHABLE, "it asks to wait for 7 s" },
     { "HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n", TCP_TUNNEL_ERROR_UNREACHABLE, "/login (302 Found)" },
     { "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n", TCP_TUNNEL_ERROR_PROTOCOL,
-      "is no WebSocket: it switches to another protocol" },
+      "is not a WebSocket server: it switches to another protocol" },
     { "SSH-2.0-OpenSSH\r\n", TCP_TUNNEL_ERROR_PROTOCOL, "the SSH server behind it" },
   };
 
@@ -73,7 +73,7 @@ test_http2 (void)
 
   http_stub_push_open_end (stub, settings, sizeof settings - 1);
   message = get_refusal (stub, TCP_TUNNEL_ERROR_PROTOCOL);
-  g_assert_nonnull (strstr (message, "speaks HTTP/2 alone"));
+  g_assert_nonnull (strstr (message, "speaks only HTTP/2"));
 }
 
 static char *

@@ -195,7 +195,7 @@ test_silent_server (TcpTunnelMode mode)
   client_expect_reset (fd);
   client_close (fd);
   tunnel_rig_expect_closed (&rig, 1, TCP_TUNNEL_ERROR_LOST);
-  g_assert_nonnull (strstr (rig.recorder->closed_error->message, "said nothing on the WebSocket"));
+  g_assert_nonnull (strstr (rig.recorder->closed_error->message, "sent nothing on the WebSocket"));
   g_assert_cmpuint (rig.recorder->failures, ==, 0);
 }
 

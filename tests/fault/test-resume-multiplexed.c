@@ -114,7 +114,7 @@ test_banners_while_away (void)
   expect_all_gone (fixture, target, G_N_ELEMENTS (fds));
 }
 
-/* Clients connect and leave while there is no WebSocket: their connections end, and the others are unaffected. */
+/* Clients connect and leave while there is not a WebSocket server: their connections end, and the others are unaffected. */
 static void
 test_brief_clients_while_away (void)
 {

@@ -234,10 +234,10 @@ test_other_faults (void)
     const char *refusal;
   } cases[] = {
     { G_TLS_CERTIFICATE_REVOKED, "was revoked by its authority" },
-    { G_TLS_CERTIFICATE_INSECURE, "has a signature or a key that is not secure any more" },
+    { G_TLS_CERTIFICATE_INSECURE, "has a signature or a key that is no longer secure" },
     { G_TLS_CERTIFICATE_GENERIC_ERROR, "cannot be verified" },
     { G_TLS_CERTIFICATE_REVOKED | G_TLS_CERTIFICATE_INSECURE,
-      "was revoked by its authority; the certificate has a signature or a key that is not secure any more" },
+      "was revoked by its authority; the certificate has a signature or a key that is no longer secure" },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)

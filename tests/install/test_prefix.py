@@ -199,7 +199,7 @@ class Installed(unittest.TestCase):
                              'msgstr "Content-Type: text/plain; charset=UTF-8\\n"\n'
                              'msgid "Open the tunnels of the config file."\n'
                              'msgstr "Öffnet die Tunnel der Datei."\n'
-                             'msgid "the URL of the gateway is not valid: it names no host"\n'
+                             'msgid "the URL of the gateway is not valid: it has no host"\n'
                              'msgstr "Der URL nennt keinen Rechner"\n')
         run("msgfmt", catalogue, "-o", catalogue.with_suffix(".mo"))
         self.addCleanup(shutil.rmtree, catalogue.parents[1])

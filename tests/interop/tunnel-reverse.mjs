@@ -320,7 +320,7 @@ test('the start fails when the server closes first', async (t) => {
   const peer = await Peer.start(t, (websocket) => websocket.close(1008, 'no'));
   const tunnel = new Command(t, reverseArguments(t, `${peer.url}&remotePort=57090`, 1));
   assert.equal(await tunnel.status(), 1);
-  assert.match(tunnel.stderr.entries.join('\n'), /did not say where it listens before the WebSocket ended.*1008: no/);
+  assert.match(tunnel.stderr.entries.join('\n'), /did not report where it listens before the WebSocket ended.*1008: no/);
 });
 
 test('the start fails when the server says nothing', async (t) => {

@@ -214,27 +214,27 @@ test_received (void)
     TcpTunnelError code;
   } cases[] = {
     { "", 0,
-      "what answers at ws://h/ does not speak HTTP; check host and port of the URL, and if the port expects TLS, "
+      "the server at ws://h/ does not speak HTTP; check host and port of the URL, and if the port expects TLS, "
       "try wss://" },
-    { "\x15\x03\x01\0\x02", 5, "what answers at ws://h/ speaks TLS: try wss:// in place of ws://" },
-    { "\x16\x03", 2, "what answers at ws://h/ speaks TLS: try wss:// in place of ws://" },
+    { "\x15\x03\x01\0\x02", 5, "the server at ws://h/ speaks TLS: try wss:// in place of ws://" },
+    { "\x16\x03", 2, "the server at ws://h/ speaks TLS: try wss:// in place of ws://" },
     { "\x15", 1,
-      "what answers at ws://h/ does not speak HTTP: its answer begins with the bytes 15; the URL is to be that of a "
+      "the server at ws://h/ does not speak HTTP: its answer begins with the bytes 15; the URL must be that of a "
       "gateway, not of the service behind it" },
     { "SSH-2.0-Test\r\n", 14,
-      "what answers at ws://h/ does not speak HTTP: its answer begins with “SSH-2.0-Test”; the URL is to be that of a "
+      "the server at ws://h/ does not speak HTTP: its answer begins with “SSH-2.0-Test”; the URL must be that of a "
       "gateway, not of the SSH server behind it" },
     { "-ERR GET '/?key=s3cret'\r\n", 25,
-      "what answers at ws://h/ does not speak HTTP: its answer begins with “-ERR GET '/”; the URL is to be that of a "
+      "the server at ws://h/ does not speak HTTP: its answer begins with “-ERR GET '/”; the URL must be that of a "
       "gateway, not of the service behind it" },
     { "a\033[1m\0\xff\nabcdefgh", 15,
-      "what answers at ws://h/ does not speak HTTP: its answer begins with the bytes 61 1b 5b 31 6d 00 ff 0a; the URL is to "
+      "the server at ws://h/ does not speak HTTP: its answer begins with the bytes 61 1b 5b 31 6d 00 ff 0a; the URL must "
       "be that of a gateway, not of the service behind it" },
     { "HTTP/1.1 101 Sw", 15,
-      "what answers at ws://h/ breaks off its HTTP answer, or garbles it: cause (look at a proxy in front of it)",
+      "the server at ws://h/ sent an incomplete or invalid HTTP answer: cause (look at a proxy in front of it)",
       TCP_TUNNEL_ERROR_UNREACHABLE },
     { "GET /?key=s3cret HTTP", 21,
-      "what answers at ws://h/ sends back what it receives: the URL is to be that of a gateway, not of an echo service" },
+      "the server at ws://h/ sends back what it receives: the URL must be that of a gateway, not of an echo service" },
   };
   g_autoptr (GError) cause = g_error_new_literal (SOUP_SESSION_ERROR, SOUP_SESSION_ERROR_PARSING, "cause");
 

@@ -80,8 +80,8 @@ test_bad_uri (void)
   check_bad_uri ("//example.com/a", NULL);
   check_bad_uri ("http://example.com", "ws://");
   check_bad_uri ("https://example.com", "ws://");
-  check_bad_uri ("ws:///a", "names no host");
-  check_bad_uri ("wss://:80/a", "names no host");
+  check_bad_uri ("ws:///a", "has no host");
+  check_bad_uri ("wss://:80/a", "has no host");
 }
 
 /* Each with the error, or the correction. */
@@ -125,10 +125,10 @@ test_mistakes (void)
     { "wss://::1/" SECRET, "did you mean wss://[::1]/?" },
     { "ws://2001:db8:0:0:0:0:0:1:80/", "did you mean ws://[2001:db8:0:0:0:0:0:1]:80/?" },
     { "ws://2001:db8:0:0:0:0:0:1", "did you mean ws://[2001:db8:0:0:0:0:0:1]/?" },
-    { "ws://" SECRET ":80:80/", "more than one colon behind the host" },
-    { "ws://[::1/", "what stands in brackets is no IPv6 address" },
-    { "ws://[h]/", "what stands in brackets is no IPv6 address" },
-    { "ws://[127.0.0.1]/", "what stands in brackets is no IPv6 address" },
+    { "ws://" SECRET ":80:80/", "more than one colon after the host" },
+    { "ws://[::1/", "the text in brackets is not an IPv6 address" },
+    { "ws://[h]/", "the text in brackets is not an IPv6 address" },
+    { "ws://[127.0.0.1]/", "the text in brackets is not an IPv6 address" },
     { "ws://[fe80::1%eth0]/", "follows %25, as in [fe80::1%25eth0]" },
     { "ws://h:port/", "its port is not a number from 1 to 65535" },
     { "ws://h:65536/", "its port is not a number from 1 to 65535" },
@@ -144,8 +144,8 @@ test_mistakes (void)
     { "ws://h\357\274\217i/", "has a character in it that no host name has" },  /* a wide slash */
     { "ws://h\357\274\232i/", "has a character in it that no host name has" },  /* a wide colon */
     { "ws://h\357\274\2050a/", "has a character in it that no host name has" }, /* a wide percent sign */
-    { "ws://ws://h/", "there is a second scheme in it; it begins with ws:// alone" },
-    { "wss://https://h/", "there is a second scheme in it; it begins with wss:// alone" },
+    { "ws://ws://h/", "it has a second scheme; write ws:// once" },
+    { "wss://https://h/", "it has a second scheme; write wss:// once" },
     { "ws://h/#" SECRET, "write %23" },
     { "ws://h#" SECRET, "write %23" },
     { "ws://h/%zz" SECRET, "write %25" },

@@ -596,7 +596,7 @@ class Tunnel(TcpTunnel.Tunnel):
         lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
         # The exit status of old versions is 0 in any case.
         if not any(line.startswith(("connected to ", "already connected to ")) for line in lines):
-            raise ConnectionError("adb has not connected to %s: %s"
+            raise ConnectionError("adb could not connect to %s: %s"
                                   % (device, lines[-1] if lines else "it does not say why"))
         return device
 

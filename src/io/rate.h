@@ -10,8 +10,8 @@ G_BEGIN_DECLS
 /* The number of bytes per second that the connections of a principal may move in one direction, in total.
  *
  * Each takes what it is about to move. If less is available it gets less, and if nothing is available it waits until it
- * is called. What is available goes to the connection that has had least: connections that want all they can get have
- * equal shares, and one that wants little does not wait behind them. One that was idle does not catch up for that.
+ * is called. What is available goes to the connection that has received the least: connections that take all they can
+ * get have equal shares, and one that needs little does not wait for them. One that was idle does not catch up.
  *
  * A rate is safe on all threads, with a lock that only connections with a limit take. Each thread has a lane of it,
  * with one timer for all that wait there; a lane belongs to its thread, together with its shares. */

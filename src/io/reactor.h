@@ -22,8 +22,8 @@ typedef void (*TcpTimerFunc) (gpointer user_data);
 typedef void (*TcpWatchFunc) (GIOCondition condition,
                               gpointer     user_data);
 
-/* Makes the reactor of a thread that is about to start, which enters it there for good. A thread without one gets its
- * own with the first timer or watch; if that cannot be made, the program is aborted. */
+/* Makes the reactor of a thread that is about to start. The thread must enter it, and keeps it until it ends. A thread
+ * without one gets its own with the first timer or watch; if that cannot be made, the program is aborted. */
 TcpReactor *tcp_reactor_new (GMainContext  *context,
                              GError       **error);
 void tcp_reactor_enter (TcpReactor *self);

@@ -118,7 +118,7 @@ tcp_resumable_decode (const guint8       *data,
     .payload = data + TCP_RESUMABLE_HEADER_SIZE,
     .length = length - TCP_RESUMABLE_HEADER_SIZE,
   };
-  /* Only the later version knows the meaning of the rest of the header. */
+  /* Only the later version defines the rest of the header. */
   shape = shape_of (data[0]);
   if (shape == NULL && is_later (data[0]))
     return frame->length <= TCP_RESUMABLE_MAX_PAYLOAD ||

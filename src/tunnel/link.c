@@ -215,7 +215,7 @@ link_expire (TcpLink *self)
       return;
     }
 
-  /* Clients must not wait in vain until there is another session. */
+  /* The connections end now: no other session can continue them. */
   self->resumable = FALSE;
   tcp_session_abandon (self->session, error);
   if (self->closed)

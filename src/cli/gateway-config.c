@@ -150,8 +150,10 @@ read_groups (GatewayConfig *self,
 static gboolean
 has_target (GatewayConfig *self)
 {
+  char **named = option_set_get (self->options, "named-target")->list;
+
   return self->targets->len > 0 || option_set_get_text (self->options, "target") != NULL ||
-         option_set_get (self->options, "named-target")->list != NULL;
+         (named != NULL && *named != NULL);
 }
 
 /**
@@ -502,7 +504,9 @@ gateway_config_explain (GatewayConfig *self,
   g_autoptr (GError) other = NULL;
   g_auto (GStrv) warnings = NULL;
 
+  /* The others are checked with these, so that a wrong one must not be blamed on them. */
   explain_targets (self, problems);
+  option_set_check_one (self->options, "named-target", make_gateway, check_gateway, NULL, problems);
   option_set_check (self->options, make_gateway, check_gateway, self, problems);
   for (guint i = 0; i < self->principals->len; i++)
     explain_principal (self, &g_array_index (self->principals, Principal, i), problems);

@@ -494,6 +494,23 @@ check_list (const Checker    *checker,
   value->list = g_strv_builder_end (good);
 }
 
+static void
+check_row (OptionSet      *self,
+           guint           i,
+           const Checker  *checker,
+           Problems       *problems)
+{
+  const OptionRow *row = &self->rows[i];
+  OptionValue *value = &self->values[i];
+
+  if (row->property == NULL)
+    return;
+  if (value->list != NULL)
+    check_list (checker, row, value, problems);
+  if (row->kind == OPTION_STRING && value->text != NULL && !check_item (checker, row, value, value->text, problems))
+    g_clear_pointer (&value->text, g_free);
+}
+
 /**
  * option_set_check:
  * @make: makes a valid object
@@ -513,15 +530,26 @@ option_set_check (OptionSet  *self,
   Checker checker = { make, check, user_data };
 
   for (guint i = 0; i < self->n_rows; i++)
-    {
-      const OptionRow *row = &self->rows[i];
-      OptionValue *value = &self->values[i];
+    check_row (self, i, &checker, problems);
+}
 
-      if (row->property == NULL)
-        continue;
-      if (value->list != NULL)
-        check_list (&checker, row, value, problems);
-      if (row->kind == OPTION_STRING && value->text != NULL && !check_item (&checker, row, value, value->text, problems))
-        g_clear_pointer (&value->text, g_free);
-    }
+/**
+ * option_set_check_one:
+ * @name: of the option to check
+ *
+ * Does the same for one option.
+ */
+void
+option_set_check_one (OptionSet   *self,
+                      const char  *name,
+                      GObject   *(*make) (gpointer user_data),
+                      gboolean   (*check) (GObject  *object,
+                                           gpointer  user_data,
+                                           GError  **error),
+                      gpointer     user_data,
+                      Problems    *problems)
+{
+  Checker checker = { make, check, user_data };
+
+  check_row (self, option_set_get (self, name) - self->values, &checker, problems);
 }

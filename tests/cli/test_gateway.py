@@ -126,6 +126,10 @@ class Check(Directory):
         self.write('gateway.conf', '[gateway]\ntoken-file=tokens\n[targets]\ndb=nowhere\n-x=10.0.0.5:5432\n'
                    '[principal alice]\nallow=*:80\n')
         self.check('{}/gateway.conf:4: .*db=nowhere', '{}/gateway.conf:5: “-x” cannot be')
+        # A wrong target is not blamed on the lines that are checked with it.
+        self.write('gateway.conf', '[gateway]\ntoken-file=tokens\nroute=a b\ntarget=127.0.0.1\nnamed-target=db\n')
+        self.check('{}/gateway.conf:3: route: the route “a b”', '{}/gateway.conf:4: target: the target “127.0.0.1”',
+                   '{}/gateway.conf:5: named-target: “db” is not of the form')
 
     def test_files(self):
         for key, name in (('token-file', 'none'), ('token-file', '.')):

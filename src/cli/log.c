@@ -3,6 +3,8 @@
 #include "cli/log.h"
 
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli/view.h"
 
@@ -38,23 +40,58 @@ find_level (GLogLevelFlags   flags,
   return TCP_TUNNEL_LOG_LEVEL_WARN;
 }
 
+static const struct
+{
+  const char *name;
+  ViewStyle style;
+  const char *prefix; /* for the journal; see sd-daemon(3) */
+} levels[] = {
+  [TCP_TUNNEL_LOG_LEVEL_ERROR] = { "error", VIEW_RED, "<3>" },
+  [TCP_TUNNEL_LOG_LEVEL_WARN] = { "warn ", VIEW_YELLOW, "<4>" },
+  [TCP_TUNNEL_LOG_LEVEL_INFO] = { "info ", VIEW_GREEN, "<6>" },
+  [TCP_TUNNEL_LOG_LEVEL_DEBUG] = { "debug", VIEW_DIM, "<7>" },
+};
+
+/**
+ * log_get_prefix:
+ * @level: the level of a line
+ *
+ * Returns: (transfer none): what a line on stderr has to begin with, so that
+ *   the journal records its priority; an empty string if stderr is not the
+ *   journal's
+ */
+const char *
+log_get_prefix (TcpTunnelLogLevel level)
+{
+  /* systemd sets it for the stream that is connected to the journal. */
+  const char *stream = g_getenv ("JOURNAL_STREAM");
+  g_autofree char *own = NULL;
+  struct stat info;
+
+  if (stream == NULL || fstat (STDERR_FILENO, &info) < 0)
+    return "";
+
+  own = g_strdup_printf ("%" G_GUINT64_FORMAT ":%" G_GUINT64_FORMAT, (guint64) info.st_dev, (guint64) info.st_ino);
+  return strcmp (stream, own) == 0 ? levels[level].prefix : "";
+}
+
 static void
 print_message (TcpTunnelLogLevel  level,
                const char        *message)
 {
-  static const struct
-  {
-    const char *name;
-    ViewStyle style;
-  } levels[] = {
-    [TCP_TUNNEL_LOG_LEVEL_ERROR] = { "error", VIEW_RED },
-    [TCP_TUNNEL_LOG_LEVEL_WARN] = { "warn ", VIEW_YELLOW },
-    [TCP_TUNNEL_LOG_LEVEL_INFO] = { "info ", VIEW_GREEN },
-    [TCP_TUNNEL_LOG_LEVEL_DEBUG] = { "debug", VIEW_DIM },
-  };
-  g_autoptr (GDateTime) now = g_date_time_new_now_local ();
-  g_autofree char *time = g_date_time_format (now, "%H:%M:%S");
+  const char *prefix = log_get_prefix (level);
+  g_autoptr (GDateTime) now = NULL;
+  g_autofree char *time = NULL;
 
+  /* The journal records the time itself. */
+  if (*prefix != '\0')
+    {
+      view_print (stderr, "%s%s\n", prefix, message);
+      return;
+    }
+
+  now = g_date_time_new_now_local ();
+  time = g_date_time_format (now, "%H:%M:%S");
   view_print (stderr, "%s%s%s %s%s%s %s\n", view_style (stderr, VIEW_DIM), time,
               view_style (stderr, VIEW_PLAIN), view_style (stderr, levels[level].style),
               levels[level].name, view_style (stderr, VIEW_PLAIN), message);

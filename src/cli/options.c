@@ -11,6 +11,7 @@
 #include <tcptunnel/tcptunnel.h>
 
 #include "cli/activation.h"
+#include "cli/log.h"
 #include "cli/settings.h"
 #include "cli/suggest.h"
 #include "cli/view.h"
@@ -623,9 +624,9 @@ options_say (const char *command,
              const char *name,
              const char *message)
 {
-  view_print (stderr, "%stcp-tunnel %s:%s %s%s%s\n", view_style (stderr, VIEW_RED), command,
-              view_style (stderr, VIEW_PLAIN), name != NULL ? name : "", name != NULL ? ": " : "",
-              message);
+  view_print (stderr, "%s%stcp-tunnel %s:%s %s%s%s\n", log_get_prefix (TCP_TUNNEL_LOG_LEVEL_ERROR),
+              view_style (stderr, VIEW_RED), command, view_style (stderr, VIEW_PLAIN), name != NULL ? name : "",
+              name != NULL ? ": " : "", message);
 }
 
 /* Refers to the help, after an error was printed. */

@@ -13,7 +13,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from support import BINARY, DEADLINE, TOKEN, Command, Service, skip
+from support import BINARY, DEADLINE, TOKEN, Command, Service, environment, skip
 
 UNITS = Path(os.environ['TCP_TUNNEL_UNITS'])
 USER = ['tcp-tunnel-gateway.service', 'tcp-tunnel.service', 'tcp-tunnel@.service']
@@ -138,6 +138,32 @@ class Services(unittest.TestCase):
         self.expect('RELOADING=1')
         self.expect('READY=1')
         self.assertEqual(gateway.stop(), 0)
+
+    def test_journal(self):
+        """Lines for the journal have a priority, and no time; those for another stream do not."""
+        self.write('gateway.conf', f'[gateway]\ntarget=127.0.0.1:{self.service.port}\ntoken-file=missing')
+        args = BINARY, 'gateway', '--config', str(self.etc / 'gateway.conf')
+        for own, priority in ((True, '<3>'), (False, '')):
+            with self.subTest(own=own):
+                read, write = os.pipe()
+                info = os.fstat(write if own else self.manager.fileno())
+                with open(read, encoding='utf-8') as stderr:
+                    done = subprocess.run(args, env=environment(JOURNAL_STREAM=f'{info.st_dev}:{info.st_ino}'), stdin=subprocess.DEVNULL,
+                                          stderr=write, timeout=DEADLINE)
+                    os.close(write)
+                    self.assertRegex(stderr.read(), f'^{priority}tcp-tunnel gateway: .*missing')
+                self.assertEqual(done.returncode, 2)
+
+        self.write('gateway.conf', f'[gateway]\ntarget=127.0.0.1:{self.service.port}\ntoken-file=tokens\nadmin=127.0.0.1:0')
+        read, write = os.pipe()
+        info = os.fstat(write)
+        with open(read, encoding='utf-8') as stderr, \
+                subprocess.Popen(args, env=environment(JOURNAL_STREAM=f'{info.st_dev}:{info.st_ino}'), stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.DEVNULL, stderr=write) as gateway:
+            os.close(write)
+            self.assertRegex(stderr.readline(), '^<6>status and metrics are at http:')
+            gateway.terminate()
+            self.assertEqual(gateway.wait(DEADLINE), 0)
 
     def test_tunnel(self):
         self.write('gateway.conf', f'[gateway]\ntarget=127.0.0.1:{self.service.port}\ntoken-file=tokens')

@@ -124,7 +124,7 @@ class Jobs(unittest.TestCase):
                         process.stdin.flush()
                         self.assertEqual(process.stdout.readline(), "hello\n")
                     elif args[0] == "status":
-                        self.assertIn("of this user runs", process.stdout.readline())
+                        self.assertIn("of this user is running", process.stdout.readline())
                     elif args[0] == "check":
                         self.assertIn(self.gateway.dup_uri(), process.stdout.readline())
                     else:

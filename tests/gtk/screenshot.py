@@ -75,14 +75,14 @@ class Service(socketserver.ThreadingTCPServer):
 
 def work(client, stop):
     """Produces a load that varies, in steps at a fixed pace."""
-    weather = random.Random(7)
+    numbers = random.Random(7)
     received, sent, step = 0.0, 0.0, 0
     begin = time.monotonic()
     while not stop.is_set():
         seconds = step * STEP_S
         if step % 25 == 0:
-            goal_received = weather.uniform(3, 42) * (1.2 + math.sin(seconds / 9)) / 2
-            goal_sent = weather.uniform(3, 30) * (1.2 - math.sin(seconds / 7)) / 2
+            goal_received = numbers.uniform(3, 42) * (1.2 + math.sin(seconds / 9)) / 2
+            goal_sent = numbers.uniform(3, 30) * (1.2 - math.sin(seconds / 7)) / 2
         received += (goal_received - received) * 0.15
         sent += (goal_sent - sent) * 0.15
         answer, size = int(received * MB * STEP_S), int(sent * MB * STEP_S)

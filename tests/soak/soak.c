@@ -5,8 +5,8 @@
 
 #include "fixture.h"
 
+#include "fault-source.h"
 #include "traffic.h"
-#include "weather.h"
 
 #include <malloc.h>
 #include <string.h>
@@ -168,15 +168,15 @@ soak (const Case *test)
   g_autoptr (Fixture) fixture = start (test, server);
   g_autofree char *report = NULL;
   gint64 begin = g_get_monotonic_time ();
-  Weather *weather;
+  FaultSource *source;
   double seconds;
 
   throttle (fixture);
-  weather = weather_new (fixture->proxy, fixture->tunnel, seed);
+  source = fault_source_new (fixture->proxy, fixture->tunnel, seed);
   for (guint i = 0; i < turns; i++)
     carry (fixture, streams, test->up ? share : 0, test->down ? share : 0, seed + 1000 * i);
   seconds = (g_get_monotonic_time () - begin) / 1e6;
-  report = weather_stop (weather);
+  report = fault_source_stop (source);
 
   g_test_message ("%.0f MB/s; %s; %" G_GUINT64_FORMAT " resumes, %.1f MB replayed up, %.1f MB down",
                   (test->up + test->down) * bytes / 1e6 / seconds, report, test_figure (fixture->tunnel, resumes),
@@ -255,7 +255,7 @@ main (int argc,
 {
   gint64 seed = g_random_int ();
   const GOptionEntry options[] = {
-    { "seed", 0, 0, G_OPTION_ARG_INT64, &seed, "The weather and the data; a random one without", "N" },
+    { "seed", 0, 0, G_OPTION_ARG_INT64, &seed, "Seed of the faults and the data (default: a random one)", "N" },
     { "bytes", 0, 0, G_OPTION_ARG_CALLBACK, parse_bytes, "How much each test carries in each direction (1G)", "N[K|M|G]" },
     { NULL }
   };

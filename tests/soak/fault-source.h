@@ -11,12 +11,12 @@ G_BEGIN_DECLS
  * unless @tunnel has not been able to connect for a while: where a handshake takes longer than that, because the machine
  * is busy, the session would time out before the tunnel reconnects. The kinds of failures, their places and their times
  * depend on the seed alone. */
-typedef struct _Weather Weather;
+typedef struct _FaultSource FaultSource;
 
-Weather *weather_new (FaultProxy *proxy,
-                      TcpTunnel *tunnel,
-                      guint32 seed);
+FaultSource *fault_source_new (FaultProxy *proxy,
+                               TcpTunnel *tunnel,
+                               guint32 seed);
 /* Ends the failures, and returns a text that lists them. */
-char *weather_stop (Weather *weather);
+char *fault_source_stop (FaultSource *source);
 
 G_END_DECLS

@@ -170,7 +170,7 @@ class Load(threading.Thread):
         self.connection.close()
 
     def wait_begun(self):
-        """Waits until data flows, as connections that are still being made at a restart are made anew."""
+        """Waits until data flows: at a restart, connections that are still being opened would be opened again."""
         wait_until(lambda: self.bytes > 0, lambda: 'a connection does not begin')
 
     def stop(self):
@@ -229,7 +229,7 @@ class Load64(Restart):
         loads = [Load(address, seed, 1 + seed % 8) for seed, address in enumerate(addresses)]
         self.assertEqual(len(loads), 64)
         pid = gateway.process.pid
-        # Connections that are still being made would be made anew.
+        # At a restart, connections that are still being opened would be opened again.
         self.target.wait_for(lambda: self.target.accepted == len(loads))
         self.wait_progress(loads, [0] * len(loads))
         for _ in range(RESTARTS):

@@ -66,7 +66,7 @@ client_excuse (Client *self,
     }
 }
 
-/* Sessions that begin anew */
+/* New sessions in place of lost ones */
 
 static void
 client_forget_guest (Client *self)

@@ -30,7 +30,7 @@ test_frames (void)
 {
   TcpTurn turn = { 0 };
 
-  /* The next turn begins anew. */
+  /* The next turn has the full number of frames again. */
   for (guint n = 0; n < 2; n++)
     {
       tcp_turn_begin (&turn, NOON);

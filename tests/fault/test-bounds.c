@@ -202,7 +202,7 @@ test_tunnel_never_reads (void)
 
 /* Without a WebSocket, the gateway buffers the data of the target up to a limit. */
 static void
-test_nobody_there (void)
+test_no_websocket (void)
 {
   g_autoptr (Target) target = target_new_source (G_MAXUINT64, 0);
   g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_PROXY);
@@ -250,7 +250,7 @@ main (int argc,
   g_test_add_func ("/bounds/target-never-reads-tls", test_target_never_reads_tls);
   g_test_add_func ("/bounds/remote-never-reads", test_remote_never_reads);
   g_test_add_func ("/bounds/tunnel-never-reads", test_tunnel_never_reads);
-  g_test_add_func ("/bounds/nobody-there", test_nobody_there);
+  g_test_add_func ("/bounds/no-websocket", test_no_websocket);
   g_test_add_func ("/bounds/small-caps", test_small_caps);
 
   return g_test_run ();

@@ -591,7 +591,7 @@ close_when_told (gpointer data)
 }
 
 static void
-test_close_amid_another (void)
+test_close_during_another (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (TcpTunnel) tunnel = NULL;
@@ -731,7 +731,7 @@ main (int    argc,
   g_test_add_func ("/callers/all-at-once", test_all_at_once);
   g_test_add_func ("/callers/properties", test_properties);
   g_test_add_func ("/callers/close-after-another", test_close_after_another);
-  g_test_add_func ("/callers/close-amid-another", test_close_amid_another);
+  g_test_add_func ("/callers/close-during-another", test_close_during_another);
   g_test_add_func ("/callers/replaced-objects", test_replaced_objects);
   g_test_add_func ("/callers/own-values", test_own_values);
 

@@ -80,7 +80,7 @@ is_gone (guint16 port,
 
 /* The ids of the sessions that ended last are kept, those of earlier ones are dropped. */
 static void
-test_gone_sessions (void)
+test_ended_sessions (void)
 {
   g_autoptr (Target) target = target_new_refusing ();
   g_autoptr (TcpGateway) gateway = new_gateway (target_get_port (target));
@@ -350,7 +350,7 @@ main (int argc,
   g_setenv ("TCP_TUNNEL_IO_THREADS", "1", TRUE);
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_func ("/caps/gone-sessions", test_gone_sessions);
+  g_test_add_func ("/caps/ended-sessions", test_ended_sessions);
   g_test_add_func ("/caps/lingering", test_lingering);
   g_test_add_func ("/caps/finishing-expires", test_finishing_expires);
   g_test_add_func ("/caps/pending-at-close", test_pending_at_close);

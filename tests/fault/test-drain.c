@@ -135,7 +135,7 @@ test_not_running (void)
 
 /* The open connections continue until they end, also over another WebSocket. */
 static void
-test_connections_go_on (void)
+test_connections_continue (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   Drained drained = { 0 };
@@ -514,7 +514,7 @@ main (int    argc,
 
   g_test_add_func ("/drain/idle", test_idle);
   g_test_add_func ("/drain/not-running", test_not_running);
-  g_test_add_func ("/drain/connections-go-on", test_connections_go_on);
+  g_test_add_func ("/drain/connections-continue", test_connections_continue);
   g_test_add_func ("/drain/tagged", test_tagged);
   g_test_add_func ("/drain/answer", test_answer);
   g_test_add_func ("/drain/deadline-passes", test_deadline_passes);

@@ -273,7 +273,7 @@ test_target_half_closes (TcpTunnelMode mode)
 /* Clients that are refused */
 
 static void
-test_turned_away (void)
+test_refused_clients (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = start (target, TCP_TUNNEL_MODE_SINGLETON, FIXTURE_RESUMABLE);
@@ -474,7 +474,7 @@ test_outage (void)
 
 /* A gateway, or a proxy in front of one, that accepts each WebSocket and ends it. */
 static void
-test_useless_websockets (void)
+test_accepted_and_ended (void)
 {
   g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED, "/");
 
@@ -503,10 +503,10 @@ main (int argc,
   add_mode_test ("/ends/unreachable", test_unreachable);
   add_mode_test ("/ends/missed-answer", test_missed_answer);
   add_mode_test ("/ends/target-half-closes", test_target_half_closes);
-  g_test_add_func ("/ends/turned-away", test_turned_away);
+  g_test_add_func ("/ends/refused-clients", test_refused_clients);
 
   g_test_add_func ("/ends/outage", test_outage);
-  g_test_add_func ("/ends/useless-websockets", test_useless_websockets);
+  g_test_add_func ("/ends/accepted-and-ended", test_accepted_and_ended);
 
   g_test_add_func ("/ends/forged-target", test_forged_target);
   g_test_add_func ("/ends/forged-reset", test_forged_reset);

@@ -161,7 +161,7 @@ test_cut_in_frame (void)
 
 /* Fragments, empty messages and control frames between them. */
 static void
-test_odd_but_valid (void)
+test_unusual_but_valid (void)
 {
   static const char frames[] = "\x02\1a\x00\1b\x89\2hi\x80\1c\x82\0\x8a\0\x82\1d\x88\2\x03\xe8";
   g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_SINGLETON, "/");
@@ -179,7 +179,7 @@ test_odd_but_valid (void)
 
 /* Messages with ids that were never assigned. */
 static void
-test_tagged_strangers (void)
+test_tagged_unknown_ids (void)
 {
   static const char frames[] = "\x82\3\0\0\1\x82\4\0\0\0\1\x82\7\0\0\0\2abc\x82\7\0\0\0\0abc\x88\2\x03\xf3";
   g_auto (StubRig) rig = stub_rig_new (TCP_TUNNEL_MODE_MULTIPLEXED, "/");
@@ -205,8 +205,8 @@ main (int argc,
   g_test_add_func ("/frames/other-closes", test_other_closes);
   g_test_add_func ("/frames/bad-frames", test_bad_frames);
   g_test_add_func ("/frames/cut-in-frame", test_cut_in_frame);
-  g_test_add_func ("/frames/odd-but-valid", test_odd_but_valid);
-  g_test_add_func ("/frames/tagged-strangers", test_tagged_strangers);
+  g_test_add_func ("/frames/unusual-but-valid", test_unusual_but_valid);
+  g_test_add_func ("/frames/tagged-unknown-ids", test_tagged_unknown_ids);
 
   return g_test_run ();
 }

@@ -123,7 +123,7 @@ check_deed (const char *signal,
 }
 
 static void
-test_deeds (void)
+test_actions (void)
 {
   const struct
   {
@@ -255,7 +255,7 @@ main (int argc,
 {
   g_test_init (&argc, &argv, NULL);
 
-  g_test_add_func ("/handlers/deeds", test_deeds);
+  g_test_add_func ("/handlers/actions", test_actions);
   g_test_add_func ("/handlers/drop-in-start-callback", test_drop_in_start_callback);
   g_test_add_func ("/handlers/context", test_context);
   g_test_add_func ("/handlers/no-main-loop", test_no_main_loop);

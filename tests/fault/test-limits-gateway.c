@@ -264,7 +264,7 @@ make_history (LimitsRig *rig)
 }
 
 static void
-check_lying_hello (LimitsRig *rig,
+check_false_hello (LimitsRig *rig,
                    const char *what,
                    gboolean other_instance,
                    gboolean no_instance,
@@ -284,22 +284,22 @@ check_lying_hello (LimitsRig *rig,
 }
 
 static void
-test_lying_hello (void)
+test_false_hello (void)
 {
   g_auto (LimitsRig) rig = limits_rig_new_started ();
 
-  check_lying_hello (&rig, "more than was sent", FALSE, FALSE, 5);
-  check_lying_hello (&rig, "much more than was sent", FALSE, FALSE, G_MAXUINT64);
-  check_lying_hello (&rig, "less than was acknowledged", FALSE, FALSE, 1);
-  check_lying_hello (&rig, "nothing at all", FALSE, FALSE, 0);
-  check_lying_hello (&rig, "of another session", TRUE, FALSE, 4);
-  check_lying_hello (&rig, "of none", FALSE, TRUE, 4);
-  check_lying_hello (&rig, "of none, and nothing", FALSE, TRUE, 0);
+  check_false_hello (&rig, "more than was sent", FALSE, FALSE, 5);
+  check_false_hello (&rig, "much more than was sent", FALSE, FALSE, G_MAXUINT64);
+  check_false_hello (&rig, "less than was acknowledged", FALSE, FALSE, 1);
+  check_false_hello (&rig, "nothing at all", FALSE, FALSE, 0);
+  check_false_hello (&rig, "of another session", TRUE, FALSE, 4);
+  check_false_hello (&rig, "of none", FALSE, TRUE, 4);
+  check_false_hello (&rig, "of none, and nothing", FALSE, TRUE, 0);
 }
 
 /* Valid values in place of the invalid ones above. */
 static void
-test_honest_hello (void)
+test_valid_hello (void)
 {
   g_auto (LimitsRig) rig = limits_rig_new_started ();
 
@@ -348,8 +348,8 @@ main (int argc,
   g_test_add_func ("/limits-gateway/bad-hello", test_bad_hello);
   g_test_add_func ("/limits-gateway/hello-order", test_hello_order);
   g_test_add_func ("/limits-gateway/silent-client", test_silent_client);
-  g_test_add_func ("/limits-gateway/lying-hello", test_lying_hello);
-  g_test_add_func ("/limits-gateway/honest-hello", test_honest_hello);
+  g_test_add_func ("/limits-gateway/false-hello", test_false_hello);
+  g_test_add_func ("/limits-gateway/valid-hello", test_valid_hello);
   g_test_add_func ("/limits-gateway/other-instance-at-first", test_other_instance_at_first);
 
   return g_test_run ();

@@ -157,7 +157,7 @@ test_no_hello (TcpTunnelMode mode)
 
 /* The tunnel has sent four frames, of which two are acknowledged. */
 static void
-check_lying_hello (TcpTunnelMode mode,
+check_false_hello (TcpTunnelMode mode,
                    guint64 received)
 {
   g_auto (TunnelRig) rig = tunnel_rig_new (mode);
@@ -176,12 +176,12 @@ check_lying_hello (TcpTunnelMode mode,
 }
 
 static void
-test_lying_hello (TcpTunnelMode mode)
+test_false_hello (TcpTunnelMode mode)
 {
-  check_lying_hello (mode, 0);
-  check_lying_hello (mode, 1);
-  check_lying_hello (mode, 5);
-  check_lying_hello (mode, G_MAXUINT64);
+  check_false_hello (mode, 0);
+  check_false_hello (mode, 1);
+  check_false_hello (mode, 5);
+  check_false_hello (mode, G_MAXUINT64);
 }
 
 /* A server that opens the WebSocket and sends no HELLO is given up after a while. */
@@ -362,7 +362,7 @@ main (int argc,
   add_mode_test ("/limits-tunnel/first-hello", test_first_hello);
   add_mode_test ("/limits-tunnel/second-hello", test_second_hello);
   add_mode_test ("/limits-tunnel/no-hello", test_no_hello);
-  add_mode_test ("/limits-tunnel/lying-hello", test_lying_hello);
+  add_mode_test ("/limits-tunnel/false-hello", test_false_hello);
   add_mode_test ("/limits-tunnel/silent-server", test_silent_server);
   g_test_add_func ("/limits-tunnel/credit-overrun", test_credit_overrun);
   add_mode_test ("/limits-tunnel/never-acknowledges", test_never_acknowledges);

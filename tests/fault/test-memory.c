@@ -262,7 +262,7 @@ test_unread (void)
 
 /* With the smallest possible memory, a message that has to be buffered as a whole still passes. */
 static void
-test_least (void)
+test_smallest (void)
 {
   const gsize size = 255 * KIB;
   g_auto (Rig) rig = { .limits = limits_rig_new (target_new_echo ()), .fds = g_ptr_array_new () };
@@ -288,6 +288,6 @@ main (int    argc,
   g_test_add_func ("/memory/refused-heads", test_refused_heads);
   g_test_add_func ("/memory/ids", test_ids);
   g_test_add_func ("/memory/unread", test_unread);
-  g_test_add_func ("/memory/least", test_least);
+  g_test_add_func ("/memory/smallest", test_smallest);
   return g_test_run ();
 }

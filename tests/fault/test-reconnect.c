@@ -309,7 +309,7 @@ test_wait_gives_up (void)
 
 /* An error that is not temporary ends the start at once. */
 static void
-test_wait_is_of_no_use (void)
+test_no_wait_after_final_error (void)
 {
   const struct
   {
@@ -517,7 +517,7 @@ main (int argc,
   g_test_add_func ("/reconnect/multiplexed-start-is-not-retried", test_multiplexed_start_is_not_retried);
   g_test_add_func ("/reconnect/wait-for-gateway", test_wait_for_gateway);
   g_test_add_func ("/reconnect/wait-gives-up", test_wait_gives_up);
-  g_test_add_func ("/reconnect/wait-is-of-no-use", test_wait_is_of_no_use);
+  g_test_add_func ("/reconnect/no-wait-after-final-error", test_no_wait_after_final_error);
   g_test_add_func ("/reconnect/wait-is-ended", test_wait_is_ended);
   g_test_add_func ("/reconnect/multiplexed-gives-up", test_multiplexed_gives_up);
   g_test_add_func ("/reconnect/multiplexed-query", test_multiplexed_query);

@@ -487,7 +487,7 @@ on_authenticate (TcpGateway *gateway,
 
 /* A gateway may adopt a state if it has only the token of a principal, or only a handler of authenticate. */
 static void
-test_ways_in (void)
+test_kinds_of_authentication (void)
 {
   g_autoptr (Target) target = target_new_manual ();
   g_autoptr (Fixture) fixture = resume_new (target, TCP_TUNNEL_MODE_MULTIPLEXED);
@@ -625,7 +625,7 @@ main (int argc,
   g_test_add_func ("/restart/drain", test_drain);
   g_test_add_func ("/restart/twice", test_twice);
   g_test_add_func ("/restart/malformed", test_malformed);
-  g_test_add_func ("/restart/ways-in", test_ways_in);
+  g_test_add_func ("/restart/kinds-of-authentication", test_kinds_of_authentication);
   g_test_add_func ("/restart/threads", test_threads);
   g_test_add_func ("/restart/idle", test_idle);
 

@@ -71,7 +71,7 @@ test_close_after_end (TcpTunnelMode mode)
 
 /* The frames and answers of a gateway that is draining. */
 static void
-test_what_is_said (void)
+test_frames_and_answers (void)
 {
   g_autoptr (Target) target = target_new_manual ();
   g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
@@ -206,7 +206,7 @@ main (int argc,
 
   add_mode_test ("/resume-drain/tunnel-closes", test_tunnel_closes);
   add_mode_test ("/resume-drain/close-after-end", test_close_after_end);
-  g_test_add_func ("/resume-drain/what-is-said", test_what_is_said);
+  g_test_add_func ("/resume-drain/frames-and-answers", test_frames_and_answers);
   add_mode_test ("/resume-drain/connections-finish", test_connections_finish);
   add_mode_test ("/resume-drain/time-is-up", test_time_is_up);
   g_test_add_func ("/resume-drain/moves-on", test_moves_on);

@@ -639,7 +639,7 @@ test_quota (void)
 
 /* The port of a client without a WebSocket is given to another client that asks for it, and the first is informed. */
 static void
-test_needed (void)
+test_port_needed (void)
 {
   g_auto (Rig) rig = rig_new_with ("session-timeout", 20000);
   g_autoptr (ResumablePeer) peer = join_and_listen (&rig);
@@ -837,7 +837,7 @@ main (int    argc,
   g_test_add_func ("/reverse-gateway/names", test_names);
   g_test_add_func ("/reverse-gateway/many-taken", test_many_taken);
   g_test_add_func ("/reverse-gateway/quota", test_quota);
-  g_test_add_func ("/reverse-gateway/needed", test_needed);
+  g_test_add_func ("/reverse-gateway/port-needed", test_port_needed);
   g_test_add_func ("/reverse-gateway/reloaded", test_reloaded);
   g_test_add_func ("/reverse-gateway/arrivals", test_arrivals);
   g_test_add_func ("/reverse-gateway/backlog", test_backlog);

@@ -333,7 +333,7 @@ test_target_ends (void)
 /* The target has ended, but the WebSocket of the client breaks at that moment. When the client returns, it must
  * receive an answer. */
 static void
-test_target_ended_unheard (void)
+test_target_ends_at_break (void)
 {
   g_autoptr (Target) target = target_new_source (100000, 3);
   g_auto (Rig) rig = rig_new (target);
@@ -847,7 +847,7 @@ main (int argc,
   g_test_add_func ("/sessions/other-principal", test_other_principal);
   g_test_add_func ("/sessions/superseded", test_superseded);
   g_test_add_func ("/sessions/target-ends", test_target_ends);
-  g_test_add_func ("/sessions/target-ended-unheard", test_target_ended_unheard);
+  g_test_add_func ("/sessions/target-ends-at-break", test_target_ends_at_break);
   g_test_add_func ("/sessions/target-broken", test_target_broken);
   g_test_add_func ("/sessions/held", test_held);
   g_test_add_func ("/sessions/other-protocol", test_other_protocol);

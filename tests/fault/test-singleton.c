@@ -433,7 +433,7 @@ test_reset_on_loss_down (void)
 }
 
 static void
-test_loss_goes_on (void)
+test_loss_is_tolerated (void)
 {
   g_autoptr (Target) target = target_new_sink ();
   g_autoptr (Fixture) fixture = start_fixture (target);
@@ -479,7 +479,7 @@ main (int argc,
   g_test_add_func ("/singleton/reset-on-loss", test_reset_on_loss);
   g_test_add_func ("/singleton/reset-on-loss-idle", test_reset_on_loss_idle);
   g_test_add_func ("/singleton/reset-on-loss-down", test_reset_on_loss_down);
-  g_test_add_func ("/singleton/loss-goes-on", test_loss_goes_on);
+  g_test_add_func ("/singleton/loss-is-tolerated", test_loss_is_tolerated);
 
   return g_test_run ();
 }

@@ -290,7 +290,7 @@ test_steps (void)
 
 /* A start is abandoned between two of its steps. */
 static void
-test_steps_left_alone (void)
+test_steps_abandoned (void)
 {
   g_autoptr (HttpStub) stub = http_stub_new ();
   g_autofree char *uri = http_stub_get_uri (stub, "/");
@@ -412,7 +412,7 @@ main (int argc,
   g_test_add_func ("/starts/close-in-notify", test_close_in_notify);
   g_test_add_func ("/starts/close-from-main-loop", test_close_from_main_loop);
   g_test_add_func ("/starts/steps", test_steps);
-  g_test_add_func ("/starts/steps-left-alone", test_steps_left_alone);
+  g_test_add_func ("/starts/steps-abandoned", test_steps_abandoned);
 
   return g_test_run ();
 }

@@ -601,7 +601,7 @@ keep_connecting (gpointer data)
 /* A close returns only when nothing is left of the gateway, even of connections that are being passed to another
  * thread. The gateway can be started again. */
 static void
-test_close_amid (void)
+test_close_during_accept (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   Client clients[3] = { 0 };
@@ -676,7 +676,7 @@ main (int argc,
   g_test_add_func ("/threads/drain", test_drain);
   g_test_add_func ("/threads/drain-waits-for-threads", test_drain_waits_for_threads);
   g_test_add_func ("/threads/drain-ends-on-all-threads", test_drain_ends_on_all_threads);
-  g_test_add_func ("/threads/close-amid", test_close_amid);
+  g_test_add_func ("/threads/close-during-accept", test_close_during_accept);
   g_test_add_func ("/threads/restart", test_restart);
 
   return g_test_run ();

@@ -75,7 +75,7 @@ test_no_client_certificate (void)
 
 /* The gateway refuses the TLS handshake at once, without a timeout. */
 static void
-test_no_tls_there (void)
+test_gateway_without_tls (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = fixture_new (target, TCP_TUNNEL_MODE_MULTIPLEXED, FIXTURE_PLAIN);
@@ -251,7 +251,7 @@ test_other_faults (void)
 
 /* A URL without TLS for a port with TLS. */
 static void
-test_tls_there (void)
+test_url_without_tls (void)
 {
   FrontOptions options = { .certificate = test_certificate () };
   g_autoptr (Target) target = target_new_refusing ();
@@ -439,8 +439,8 @@ main (int argc,
   g_test_add_func ("/tls/wait-for-gateway", test_wait_for_gateway);
   g_test_add_func ("/tls/client-certificate", test_client_certificate);
   g_test_add_func ("/tls/no-client-certificate", test_no_client_certificate);
-  g_test_add_func ("/tls/no-tls-there", test_no_tls_there);
-  g_test_add_func ("/tls/tls-there", test_tls_there);
+  g_test_add_func ("/tls/gateway-without-tls", test_gateway_without_tls);
+  g_test_add_func ("/tls/url-without-tls", test_url_without_tls);
   g_test_add_func ("/tls/no-handshake", test_no_handshake);
   g_test_add_func ("/tls/refused-certificate", test_refused_certificate);
   g_test_add_func ("/tls/self-signed", test_self_signed);

@@ -393,7 +393,7 @@ test_resets (void)
 
 /* Frames of unknown streams, as may be in transit after a reset, are counted and ignored. */
 static void
-test_frames_of_strangers (void)
+test_frames_of_unknown_streams (void)
 {
   g_autoptr (Target) target = target_new_echo ();
   g_autoptr (Fixture) fixture = start (target);
@@ -528,7 +528,7 @@ main (int argc,
   g_test_add_func ("/wire-gateway/fragments", test_fragments);
   g_test_add_func ("/wire-gateway/fragments-and-break", test_fragments_and_break);
   g_test_add_func ("/wire-gateway/resets", test_resets);
-  g_test_add_func ("/wire-gateway/frames-of-strangers", test_frames_of_strangers);
+  g_test_add_func ("/wire-gateway/frames-of-unknown-streams", test_frames_of_unknown_streams);
   g_test_add_func ("/wire-gateway/text-messages", test_text_messages);
   g_test_add_func ("/wire-gateway/goaway", test_goaway);
   g_test_add_func ("/wire-gateway/close-is-no-goaway", test_close_is_no_goaway);

@@ -115,7 +115,7 @@ for (const query of ['mode=multiplexed', 'port=5555']) {
   });
 }
 
-test('tagged: strays hurt nobody, a closed id does not come back', async (t) => {
+test('tagged: unexpected messages are ignored, and a closed id is not opened again', async (t) => {
   const { accepted, gateway } = await chain(t);
   const websocket = await connect(t, gateway, '/?mode=multiplexed');
 

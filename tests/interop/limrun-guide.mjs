@@ -8,7 +8,7 @@ import test from 'node:test';
 import { promisify } from 'node:util';
 import { TOKEN, Target, startGateway } from './support.mjs';
 
-test('it does what it says', async (t) => {
+test('the program of the guide works', async (t) => {
   const target = await new Target().start(t);
   const gateway = await startGateway(t, target.port);
   const page = await readFile(process.env.TCP_TUNNEL_LIMRUN_GUIDE, 'utf8');

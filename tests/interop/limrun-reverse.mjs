@@ -29,7 +29,7 @@ async function startReverse(t, gateway, localPort, { remotePort = gateway.revers
   return tunnel;
 }
 
-test('it says where it listens, and connections lead to the service', async (t) => {
+test('it reports its address, and connections reach the service', async (t) => {
   const service = await new Target().start(t);
   const gateway = await startServer(t);
   const tunnel = await startReverse(t, gateway, service.port);
@@ -116,7 +116,7 @@ test('more connections than it takes', async (t) => {
   await clients[0].exchange(1000, 1000);
 });
 
-test('a port that is taken, and one that is not to be had', async (t) => {
+test('a port that is in use, and ports that are not allowed', async (t) => {
   const gateway = await startServer(t);
   await startReverse(t, gateway, 1);
 
@@ -149,7 +149,7 @@ test('the port is free when the tunnel is closed, or has lost its WebSocket', as
   await last.exchange(1000, 1000);
 });
 
-test('a tunnel of a client that is gone without a word gives up the port', async (t) => {
+test('the port of a client that no longer answers is given to the next one', async (t) => {
   const service = await new Target().start(t);
   const gateway = await startServer(t);
   const relay = await Relay.start(t, gateway.port);

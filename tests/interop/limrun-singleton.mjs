@@ -73,7 +73,7 @@ test('the target connection outlives breaks', async (t) => {
   assert.equal(target.connections.entries.length, 1);
 });
 
-test('a half-open WebSocket gives way to a new one of its session', async (t) => {
+test('a new WebSocket of a session replaces a half-open one', async (t) => {
   const { target, relay, tunnel } = await chain(t);
   const client = await Client.connect(t, tunnel.address.port);
   await client.exchange(MIB, MIB);

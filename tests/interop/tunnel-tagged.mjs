@@ -111,7 +111,7 @@ test('a close lets what came before it through, to a slow reader too', async (t)
   assert.equal(await client.outcome(), 'end');
 });
 
-test('stray messages and closes hurt nobody', async (t) => {
+test('unexpected messages and closes are ignored', async (t) => {
   const { websocket, open, closeSignal } = await bare(t);
   const steady = await open('steady');
   const gone = await open('gone');

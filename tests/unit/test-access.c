@@ -120,7 +120,7 @@ test_small_part (void)
 
 /* A principal keeps what it has when others come, but may have no more than each of the others from then on. */
 static void
-test_others_come (void)
+test_part_shrinks (void)
 {
   g_autoptr (Rig) rig = rig_new ();
   g_autoptr (TcpAccount) alice = NULL;
@@ -291,7 +291,7 @@ test_guests (void)
 
 /* A roster that would let nobody in is refused. */
 static void
-test_ways_in (void)
+test_nobody_admitted (void)
 {
   g_autoptr (Rig) rig = rig_new ();
   g_autoptr (GPtrArray) none = g_ptr_array_new ();
@@ -321,11 +321,11 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/access/small-part", test_small_part);
-  g_test_add_func ("/access/others-come", test_others_come);
+  g_test_add_func ("/access/part-shrinks", test_part_shrinks);
   g_test_add_func ("/access/removed", test_removed);
   g_test_add_func ("/access/own-limits", test_own_limits);
   g_test_add_func ("/access/guests", test_guests);
-  g_test_add_func ("/access/ways-in", test_ways_in);
+  g_test_add_func ("/access/nobody-admitted", test_nobody_admitted);
 
   return g_test_run ();
 }

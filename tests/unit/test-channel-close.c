@@ -232,7 +232,7 @@ test_peer_closes_without_a_code (void)
 /* Codes that a peer must not send are protocol errors; 0 and 1005 above all, as these have a meaning of their own
  * within the library. */
 static void
-test_codes_that_are_none (void)
+test_forbidden_codes (void)
 {
   static const guint16 codes[] = { 0, 1, 999, 1005 };
 
@@ -483,7 +483,7 @@ test_no_answer (void)
 /* A peer that sends data or pings instead of an answer does not delay the end: neither counts as progress of the
  * output, all of which has been sent. */
 static void
-check_goes_on_without_answer (gboolean client)
+check_continues_without_answer (gboolean client)
 {
   g_auto (Pair) pair = pair_new (client);
   TcpChannel *channel = pair.end->channel;
@@ -509,10 +509,10 @@ check_goes_on_without_answer (gboolean client)
 }
 
 static void
-test_goes_on_without_answer (void)
+test_continues_without_answer (void)
 {
-  check_goes_on_without_answer (TRUE);
-  check_goes_on_without_answer (FALSE);
+  check_continues_without_answer (TRUE);
+  check_continues_without_answer (FALSE);
 }
 
 int
@@ -526,7 +526,7 @@ main (int    argc,
   g_test_add_func ("/channel-close/long-reason", test_long_reason);
   g_test_add_func ("/channel-close/peer-closes", test_peer_closes);
   g_test_add_func ("/channel-close/peer-closes-without-a-code", test_peer_closes_without_a_code);
-  g_test_add_func ("/channel-close/codes-that-are-none", test_codes_that_are_none);
+  g_test_add_func ("/channel-close/forbidden-codes", test_forbidden_codes);
   g_test_add_func ("/channel-close/reason-that-is-not-utf8", test_reason_that_is_not_utf8);
   g_test_add_func ("/channel-close/data-after-close", test_data_after_close);
   g_test_add_func ("/channel-close/protocol-errors", test_protocol_errors);
@@ -534,7 +534,7 @@ main (int    argc,
   g_test_add_func ("/channel-close/pauses-before-end", test_pauses_before_end);
   g_test_add_func ("/channel-close/abort", test_abort);
   g_test_add_func ("/channel-close/ping-flood", test_ping_flood);
-  g_test_add_func ("/channel-close/goes-on-without-answer", test_goes_on_without_answer);
+  g_test_add_func ("/channel-close/continues-without-answer", test_continues_without_answer);
   g_test_add_func ("/channel-close/end-while-blocked", test_end_while_blocked);
   g_test_add_func ("/channel-close/no-answer", test_no_answer);
   return g_test_run ();

@@ -399,7 +399,7 @@ test_ends_in_order (void)
 /* Streams that have ended in both directions do not count against the maximum, unless they still have data for
  * TCP. */
 static void
-test_ending_is_no_crowd (void)
+test_ended_streams_do_not_count (void)
 {
   g_autoptr (End) end = end_new (FALSE, TRUE, 2);
   TcpProtocolStream *slow;
@@ -600,7 +600,7 @@ test_goodbye_in_order (void)
 /* The gateway was restarted, and takes the goodbye that is sent again as that of a new session, in which there is
  * nothing to acknowledge. */
 static void
-test_goodbye_to_stranger (void)
+test_goodbye_to_new_session (void)
 {
   g_autoptr (End) client = end_new (TRUE, FALSE, 2);
   g_autoptr (End) gateway = end_new (FALSE, TRUE, 2);
@@ -637,7 +637,7 @@ attach_by_instance (End     *gateway,
 
 /* If the peer continues with the new session, its acknowledgements are checked there. */
 static void
-test_stranger_stays (void)
+test_new_session_stays (void)
 {
   g_autoptr (End) gateway = end_new (FALSE, TRUE, 2);
   TcpResumable *resumable = end_get_resumable (gateway);
@@ -656,7 +656,7 @@ test_stranger_stays (void)
 
 /* That exception holds for one transport only. */
 static void
-test_stranger_no_more (void)
+test_new_session_only_once (void)
 {
   g_autoptr (End) gateway = end_new (FALSE, TRUE, 2);
   TcpResumable *resumable = end_get_resumable (gateway);
@@ -1080,15 +1080,15 @@ main (int    argc,
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/resumable/ends-in-order", test_ends_in_order);
-  g_test_add_func ("/resumable/ending-is-no-crowd", test_ending_is_no_crowd);
+  g_test_add_func ("/resumable/ended-streams-do-not-count", test_ended_streams_do_not_count);
   g_test_add_func ("/resumable/many-client", test_many_client);
   g_test_add_func ("/resumable/many-gateway", test_many_gateway);
   g_test_add_func ("/resumable/draining", test_draining);
   g_test_add_func ("/resumable/goodbye", test_goodbye);
   g_test_add_func ("/resumable/goodbye-in-order", test_goodbye_in_order);
-  g_test_add_func ("/resumable/goodbye-to-stranger", test_goodbye_to_stranger);
-  g_test_add_func ("/resumable/stranger-stays", test_stranger_stays);
-  g_test_add_func ("/resumable/stranger-no-more", test_stranger_no_more);
+  g_test_add_func ("/resumable/goodbye-to-new-session", test_goodbye_to_new_session);
+  g_test_add_func ("/resumable/new-session-stays", test_new_session_stays);
+  g_test_add_func ("/resumable/new-session-only-once", test_new_session_only_once);
   g_test_add_func ("/resumable/sent-away", test_sent_away);
   g_test_add_func ("/resumable/unacknowledged", test_unacknowledged);
   g_test_add_func ("/resumable/unacknowledged-ends", test_unacknowledged_ends);

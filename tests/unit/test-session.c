@@ -280,7 +280,7 @@ send_resumable (RawEnd    *raw,
 /* A peer does not read, and then breaks the protocol: what waits for it takes no memory until it has gone. The memory
  * that a session keeps counts only as far as it exceeds what is reserved for it. */
 static void
-test_over_and_unread (void)
+test_failed_and_unread (void)
 {
   static const TcpResumableHello hello = { .window = 1 << 20, .max_payload = 65536, .max_streams = 10 };
   g_autoptr (TcpBudgetPool) pool = tcp_budget_pool_new (1 << 20, 1);
@@ -313,7 +313,7 @@ test_over_and_unread (void)
 /* If a session is lost, a connection that no gateway ever knew of is not reported to the next one: it is no reason to
  * reconnect. */
 static void
-test_lost_and_gone (void)
+test_lost_before_open (void)
 {
   g_autoptr (GError) error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST, "forgotten");
   g_autoptr (SessionEnd) end = session_end_new (&resumable_client);
@@ -642,8 +642,8 @@ main (int    argc,
   g_test_add_func ("/session/closed-ids-are-forgotten", test_closed_ids_are_forgotten);
   g_test_add_func ("/session/end-waits-for-the-reader", test_end_waits_for_the_reader);
   g_test_add_func ("/session/leftovers", test_leftovers);
-  g_test_add_func ("/session/lost-and-gone", test_lost_and_gone);
-  g_test_add_func ("/session/over-and-unread", test_over_and_unread);
+  g_test_add_func ("/session/lost-before-open", test_lost_before_open);
+  g_test_add_func ("/session/failed-and-unread", test_failed_and_unread);
   g_test_add_func ("/session/local-end", test_local_end);
   g_test_add_func ("/session/local-reset", test_local_reset);
   g_test_add_func ("/session/channel-breaks", test_channel_breaks);

@@ -3,6 +3,7 @@
 
 import ctypes
 import os
+import random
 import select
 import shutil
 import signal
@@ -99,9 +100,14 @@ class Process:
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Returns a port outside the range from which the system assigns ports, so that it is still free a moment later.
+    """
+    while True:
+        try:
+            with socket.create_server(("127.0.0.1", random.randrange(10000, 30000))) as listener:
+                return listener.getsockname()[1]
+        except OSError:
+            pass
 
 
 class Subject:

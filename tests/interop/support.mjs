@@ -2,7 +2,7 @@
 // Helpers of the node tests: traffic with checksums, a relay that cuts connections, and our command.
 
 import { spawn } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { constants, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { access } from 'node:fs/promises';
@@ -259,14 +259,21 @@ export async function commandExists(name) {
   return false;
 }
 
-/** A port on which nothing listens, for a program that cannot choose one. */
+/**
+ * A port for a program that cannot choose one. It is outside the range from which the system assigns ports, so that it
+ * is still free a moment later.
+ */
 export async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const server = net.createServer().listen(randomInt(10_000, 30_000), '127.0.0.1');
+    const listens = await once(server, 'listening').then(() => true, () => false);
+    if (!listens) continue;
+
+    const { port } = server.address();
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /** A TCP relay that can cut its connections. */

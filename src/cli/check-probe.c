@@ -295,7 +295,7 @@ probe_proxy (Probe *self)
     }
   else
     {
-      finding_set (finding, FINDING_OK, "none");
+      finding_set (finding, FINDING_OK, _("none"));
     }
   return finding;
 }

@@ -417,7 +417,7 @@ print_next (void)
 {
   const char *command = command_name ();
 
-  print_title ("Next");
+  print_title (_("Next"));
   view_print (stdout,
               _("  %s demo --keep\n"
                 "      the same, and tunnels and gateway run on, to be tried with nc and curl\n"

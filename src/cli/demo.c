@@ -399,9 +399,9 @@ print_summary (Demo *self)
       all = all && result->held;
       view_print (stdout, "  %-32s %-30s %s%s%s\n", result->what, result->measured,
                   view_style (stdout, result->held ? VIEW_GREEN : VIEW_RED),
-                  result->held ? _("passed") : _("FAILED"), view_style (stdout, VIEW_PLAIN));
+                  result->held ? _("held") : _("FAILED"), view_style (stdout, VIEW_PLAIN));
     }
-  view_print (stdout, "\n%s\n", all ? _("Every part succeeded.") : _("A part failed."));
+  view_print (stdout, "\n%s\n", all ? _("All held.") : _("A part failed."));
   return all;
 }
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Completion for bash. The commands and options are read from the command's own help.
+# Completion for bash. The commands and options are read from the command's own help, in English.
 
 _tcp_tunnel_help ()
 {
-  tcp-tunnel "$@" --help 2> /dev/null
+  LANGUAGE=en tcp-tunnel "$@" --help 2> /dev/null
 }
 
 # The tunnels in the file that --config names, or else in the default one.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Completion for fish. The commands and options are read from the command's own help.
+# Completion for fish. The commands and options are read from the command's own help, in English.
 
 # The tunnels in the file that --config names, or else in the default one.
 function __tcp_tunnel_names
@@ -19,7 +19,7 @@ function __tcp_tunnel_names
 end
 
 function __tcp_tunnel_options -a command
-    for line in (tcp-tunnel $command --help)
+    for line in (env LANGUAGE=en tcp-tunnel $command --help)
         string match -rq '^  --(?<name>[a-z-]+)(?:=(?<value>[^ ]+|.K: V.))? +(?<text>.*)$' -- $line
         or continue
         set -l option -c tcp-tunnel -n "__fish_seen_subcommand_from $command" -l $name -d $text
@@ -49,9 +49,9 @@ function __tcp_tunnel_options -a command
 end
 
 complete -c tcp-tunnel -f
-complete -c tcp-tunnel -s h -l help -d 'Show all about it'
+complete -c tcp-tunnel -s h -l help -d 'Show the help'
 complete -c tcp-tunnel -n __fish_use_subcommand -l version -d 'Show the version'
-for command in (tcp-tunnel --help | sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z]*\).*/\1/p' | uniq)
+for command in (env LANGUAGE=en tcp-tunnel --help | sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z]*\).*/\1/p' | uniq)
     complete -c tcp-tunnel -n __fish_use_subcommand -a $command
     __tcp_tunnel_options $command
 end

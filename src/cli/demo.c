@@ -470,10 +470,10 @@ keep (Demo *self)
                 "      each line that you type comes back\n"
                 "  curl -o /dev/null http://127.0.0.1:%u/1024\n"
                 "      1024 MiB through the multiplexed tunnel, any number at a time\n"
-                "  TCP_TUNNEL_TOKEN=" DEMO_TOKEN " %s connect %s\n"
+                "  TCP_TUNNEL_TOKEN=%s %s connect %s\n"
                 "      a tunnel of your own to the same gateway\n"
                 "\n"),
-              single, many, command_name (), uri);
+              single, many, DEMO_TOKEN, command_name (), uri);
   if (isatty (STDIN_FILENO))
     {
       view_print (stdout, _("Press Enter to cut the WebSockets, Ctrl-C to end.\n"));

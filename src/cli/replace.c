@@ -176,17 +176,17 @@ open_said (GError **error)
   return -1;
 }
 
-/* Returns the reason of a failure: the last line, which may follow warnings and precede a hint at the help. */
+/* Returns the reason of a failure: the last line, which may follow warnings and precede a hint at the help. The hint is in
+ * the words of the other program, and maybe in another language. */
 static char *
 find_reason (int fd)
 {
   char said[MAX_SAID + 1] = { 0 };
   g_autofree char *text = pread (fd, said, MAX_SAID, 0) > 0 ? g_utf8_make_valid (said, -1) : g_strdup ("");
   g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
-  g_autofree char *hint = g_strdup_printf (_("Try 'tcp-tunnel %s --help'.\n"), "gateway");
 
   for (guint i = g_strv_length (lines); i-- > 0;)
-    if (*g_strstrip (lines[i]) != '\0' && !g_str_has_prefix (hint, lines[i]))
+    if (*g_strstrip (lines[i]) != '\0' && strstr (lines[i], "tcp-tunnel gateway --help") == NULL)
       return g_strdup (lines[i]);
   return NULL;
 }

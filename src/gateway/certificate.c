@@ -97,7 +97,9 @@ trial_prepare (Trial            *self,
     }
   if (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
     {
-      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (errno), _("cannot create a pair of sockets: %s"), g_strerror (errno));
+      int code = errno;
+
+      g_set_error (error, G_IO_ERROR, g_io_error_from_errno (code), _("cannot create a pair of sockets: %s"), g_strerror (code));
       return FALSE;
     }
 

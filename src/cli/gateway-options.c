@@ -47,12 +47,14 @@ apply_path (const OptionSet   *options,
                   value->label, path);
 }
 
-/* What one that was not given is called next to one that was: a key of the file, or an option. */
+/* Returns the name of an option that is missing next to one that was given, as a key where that one is a key. */
 static const char *
 missing_label (const OptionValue *given,
                const OptionValue *missing)
 {
-  return given->place.path != NULL ? missing->label + strlen ("--") : missing->label;
+  const char *label = missing->label;
+
+  return given->place.path != NULL && g_str_has_prefix (label, "--") ? label + strlen ("--") : label;
 }
 
 static void

@@ -144,6 +144,8 @@ class Check(Directory):
                 self.check(f'{{}}/gateway.conf:4: tls-cert {{}}/{cert}, tls-key {{}}/{key}: .*{said}')
         self.write('gateway.conf', '[gateway]\ntarget=127.0.0.1:22\ntoken-file=tokens\ntls-key=a\n')
         self.check('{}/gateway.conf:4: tls-key needs tls-cert as well$')
+        self.write('gateway.conf', '[gateway]\ntarget=127.0.0.1:1\ntoken-file=tokens\ntls-key=key.pem\ntls-cert=')
+        self.check('{}/gateway.conf:4: tls-key needs tls-cert as well$')
 
     def test_conf_itself(self):
         self.check('the config file {}/gateway.conf cannot be read: .*')

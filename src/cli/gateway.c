@@ -376,7 +376,7 @@ say_problem (const char *text,
              gboolean    is_warning,
              gpointer    data)
 {
-  options_say ("gateway", NULL, text);
+  options_say ("gateway", NULL, is_warning ? TCP_TUNNEL_LOG_LEVEL_WARN : TCP_TUNNEL_LOG_LEVEL_ERROR, text);
 }
 
 static void
@@ -513,7 +513,7 @@ gateway_start (Gateway  *self,
   log_init (TCP_TUNNEL_LOG_LEVEL_INFO);
   if (state >= 0 && !tcp_gateway_adopt (self->gateway, state, &error))
     {
-      options_say ("gateway", NULL, error->message);
+      options_say ("gateway", NULL, TCP_TUNNEL_LOG_LEVEL_ERROR, error->message);
       return EXIT_FAILED;
     }
   if (state >= 0)

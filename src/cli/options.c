@@ -616,17 +616,18 @@ options_read_enum (const char  *option,
  * options_say:
  * @command: the command that prints it
  * @name: (nullable): the tunnel that it is about, if there are several
+ * @level: its priority in the journal
  *
- * Prints an error.
+ * Prints a message.
  */
 void
-options_say (const char *command,
-             const char *name,
-             const char *message)
+options_say (const char        *command,
+             const char        *name,
+             TcpTunnelLogLevel  level,
+             const char        *message)
 {
-  view_print (stderr, "%s%stcp-tunnel %s:%s %s%s%s\n", log_get_prefix (TCP_TUNNEL_LOG_LEVEL_ERROR),
-              view_style (stderr, VIEW_RED), command, view_style (stderr, VIEW_PLAIN), name != NULL ? name : "",
-              name != NULL ? ": " : "", message);
+  view_print (stderr, "%s%stcp-tunnel %s:%s %s%s%s\n", log_get_prefix (level), view_style (stderr, VIEW_RED), command,
+              view_style (stderr, VIEW_PLAIN), name != NULL ? name : "", name != NULL ? ": " : "", message);
 }
 
 /* Refers to the help, after an error was printed. */
@@ -640,7 +641,7 @@ int
 options_usage (const char   *command,
                const GError *error)
 {
-  options_say (command, NULL, error->message);
+  options_say (command, NULL, TCP_TUNNEL_LOG_LEVEL_ERROR, error->message);
   options_hint (command);
   return EXIT_USAGE;
 }
@@ -656,7 +657,7 @@ options_failure (const char   *command,
 {
   if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT))
     return options_usage (command, error);
-  options_say (command, NULL, error->message);
+  options_say (command, NULL, TCP_TUNNEL_LOG_LEVEL_ERROR, error->message);
   return EXIT_FAILED;
 }
 

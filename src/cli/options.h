@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include <glib-object.h>
+#include <tcptunnel/tcptunnel.h>
 
 G_BEGIN_DECLS
 
@@ -88,9 +88,10 @@ gboolean options_read_enum (const char  *option,
                             GType        type,
                             int         *value,
                             GError     **error);
-void options_say (const char *command,
-                  const char *name,
-                  const char *message);
+void options_say (const char        *command,
+                  const char        *name,
+                  TcpTunnelLogLevel  level,
+                  const char        *message);
 void options_hint (const char *command);
 int options_usage (const char   *command,
                    const GError *error);

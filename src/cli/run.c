@@ -58,6 +58,14 @@ spoken_name (Run *self)
 }
 
 static void
+say (Run               *self,
+     TcpTunnelLogLevel  level,
+     const char        *message)
+{
+  options_say (self->shared->options.command, spoken_name (self), level, message);
+}
+
+static void
 enter (Run      *self,
        RunPhase  phase)
 {
@@ -115,7 +123,7 @@ hint_at_token (Run          *self,
 {
   if (g_error_matches (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED) &&
       self->token != NULL && token_hint (self->token) != NULL)
-    options_say (self->shared->options.command, spoken_name (self), token_hint (self->token));
+    say (self, TCP_TUNNEL_LOG_LEVEL_ERROR, token_hint (self->token));
 }
 
 static void
@@ -142,9 +150,9 @@ fail (Run          *self,
   report_failed (self->report, error);
   self->exit_status = misconfigured ? EXIT_USAGE : EXIT_FAILED;
   if (misconfigured)
-    options_say (self->shared->options.command, self->settings->place, error->message);
+    options_say (self->shared->options.command, self->settings->place, TCP_TUNNEL_LOG_LEVEL_ERROR, error->message);
   else if (self->shared->options.several)
-    options_say (self->shared->options.command, self->settings->name, error->message);
+    options_say (self->shared->options.command, self->settings->name, TCP_TUNNEL_LOG_LEVEL_ERROR, error->message);
   else if (!logged)
     self->exit_status = options_failure (self->shared->options.command, error);
   hint_at_token (self, error);
@@ -200,7 +208,7 @@ on_hook_ended (const char *problem,
       g_autofree char *text =
           g_strdup_printf ("%s: %s", settings_source (self->settings, SETTING_ON_READY), problem);
 
-      options_say (self->shared->options.command, spoken_name (self), text);
+      say (self, TCP_TUNNEL_LOG_LEVEL_ERROR, text);
     }
   if (self->phase == RUN_ENDING)
     finish (self);
@@ -216,7 +224,7 @@ start_hook (Run *self)
     return;
   self->hook = hook_new (command, self->settings->name, self->tunnel, on_hook_ended, self, &error);
   if (self->hook == NULL)
-    options_say (self->shared->options.command, spoken_name (self), error->message);
+    say (self, TCP_TUNNEL_LOG_LEVEL_ERROR, error->message);
 }
 
 static void
@@ -235,7 +243,7 @@ on_adb_failed (const char *problem,
 {
   Run *self = data;
 
-  options_say (self->shared->options.command, spoken_name (self), problem);
+  say (self, TCP_TUNNEL_LOG_LEVEL_ERROR, problem);
 }
 
 static void
@@ -335,7 +343,7 @@ on_token (GObject      *object,
   else if (self->dialled)
     {
       if (token == NULL)
-        options_say (self->shared->options.command, spoken_name (self), error->message);
+        say (self, TCP_TUNNEL_LOG_LEVEL_ERROR, error->message);
       replace_token (self, token);
     }
   else if (token == NULL)
@@ -376,7 +384,7 @@ read_token_again (Run *self)
   else
     token = settings_read_token (self->settings, &error);
   if (error != NULL)
-    options_say (self->shared->options.command, spoken_name (self), error->message);
+    say (self, TCP_TUNNEL_LOG_LEVEL_ERROR, error->message);
   replace_token (self, token);
 }
 
@@ -418,7 +426,7 @@ announce_retry (Run          *self,
   else
     text = g_strdup_printf (_("%s; waiting for the gateway, the next attempt is in %u s"), error->message,
                             delay / 1000 + (delay % 1000 > 0));
-  options_say (self->shared->options.command, spoken_name (self), text);
+  say (self, TCP_TUNNEL_LOG_LEVEL_WARN, text);
 }
 
 static void

@@ -13,7 +13,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from support import BINARY, DEADLINE, TOKEN, Command, Service, environment, skip
+from support import BINARY, DEADLINE, TOKEN, Command, Service, environment, free_port, skip
 
 UNITS = Path(os.environ['TCP_TUNNEL_UNITS'])
 USER = ['tcp-tunnel-gateway.service', 'tcp-tunnel.service', 'tcp-tunnel@.service']
@@ -153,6 +153,19 @@ class Services(unittest.TestCase):
                     os.close(write)
                     self.assertRegex(stderr.read(), f'^{priority}tcp-tunnel gateway: .*missing')
                 self.assertEqual(done.returncode, 2)
+
+        # Waiting for a gateway is a warning.
+        read, write = os.pipe()
+        info = os.fstat(write)
+        with open(read, encoding='utf-8') as stderr, \
+                subprocess.Popen([BINARY, 'connect', f'ws://127.0.0.1:{free_port()}/', '--mode', 'multiplexed'],
+                                 env=environment(JOURNAL_STREAM=f'{info.st_dev}:{info.st_ino}', TCP_TUNNEL_TOKEN=TOKEN),
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=write) as tunnel:
+            os.close(write)
+            self.assertRegex(stderr.readline(), '^<4>')
+            self.assertRegex(stderr.readline(), '^<4>tcp-tunnel connect: .*waiting for the gateway')
+            tunnel.terminate()
+            tunnel.wait(DEADLINE)
 
         self.write('gateway.conf', f'[gateway]\ntarget=127.0.0.1:{self.service.port}\ntoken-file=tokens\nadmin=127.0.0.1:0')
         read, write = os.pipe()

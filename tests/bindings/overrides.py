@@ -341,6 +341,60 @@ class Authentications(unittest.TestCase):
                 self.check(client, 401)
 
 
+class HandlersByFunction(unittest.TestCase):
+    """A handler is found by the function that the program connected, and kept no longer than it is connected."""
+
+    def connect_each(self):
+        async def coroutine(*arguments):
+            pass
+
+        def function(*arguments):
+            pass
+
+        for type_, signal, handler in (
+            (TcpTunnel.Gateway, "authenticate", function), (TcpTunnel.Gateway, "authenticate", coroutine),
+            (TcpTunnel.Gateway, "authenticate", self.method), (TcpTunnel.Gateway, "notify::path", function),
+            (TcpTunnel.Tunnel, "token-required", coroutine), (TcpTunnel.Tunnel, "notify::path", self.method),
+        ):
+            endpoint = type_()
+            yield endpoint, endpoint.connect(signal, handler), handler
+
+    def method(self, *arguments):
+        pass
+
+    def test_disconnect(self):
+        for endpoint, handler, function in self.connect_each():
+            with self.assertRaises(TypeError):
+                endpoint.disconnect_by_func(print)
+            endpoint.disconnect_by_func(function)
+            self.assertFalse(endpoint.handler_is_connected(handler))
+            with self.assertRaises(TypeError):
+                endpoint.disconnect_by_func(function)
+
+    def test_block(self):
+        for endpoint, _, function in self.connect_each():
+            self.assertEqual(endpoint.handler_block_by_func(function), 1)
+            self.assertEqual(endpoint.handler_unblock_by_func(function), 1)
+
+    def connect_new(self):
+        def function(*arguments):
+            pass
+
+        gateway = TcpTunnel.Gateway()
+        gateway.connect("authenticate", function)
+        return gateway, function, weakref.ref(function)
+
+    def test_released(self):
+        gateway, function, gone = self.connect_new()
+        gateway.disconnect_by_func(function)
+        del function
+        self.assertIsNone(gone())
+        gateway, function, gone = self.connect_new()
+        del gateway, function
+        gc.collect()
+        self.assertIsNone(gone())
+
+
 class Errors(unittest.TestCase):
     def test_classes(self):
         codes = {name: getattr(TcpTunnel.TunnelError, name) for name in dir(TcpTunnel.TunnelError) if name.isupper()}

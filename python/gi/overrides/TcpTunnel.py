@@ -452,11 +452,25 @@ def _run_as_task(coroutine, on_failure=lambda: None):
     task.add_done_callback(_tasks.discard)
 
 
+class _Handler:
+    """Calls a function. It equals the function, since disconnect_by_func() and similar methods of PyGObject search for
+    a handler that does."""
+
+    def __init__(self, function):
+        self._function = function
+
+    def __eq__(self, other):
+        return self._function == other
+
+
+class _CoroutineHandler(_Handler):
+    def __call__(self, *arguments):
+        _run_as_task(self._function(*arguments))
+
+
 def _as_function(handler):
     """A handler that runs as a task if it is a coroutine function."""
-    if not inspect.iscoroutinefunction(handler):
-        return handler
-    return lambda *arguments: _run_as_task(handler(*arguments))
+    return _CoroutineHandler(handler) if inspect.iscoroutinefunction(handler) else handler
 
 
 @override
@@ -667,20 +681,18 @@ def _date_time(time):
     return GLib.DateTime.new_from_unix_utc(seconds).add(part.microseconds)
 
 
-def _authenticating(handler):
+class _AuthenticateHandler(_Handler):
     """A handler of authenticate that may be a coroutine function. It rejects the client if it raises: the traceback
     keeps the authentication, so that the client would wait until it is answered that it took too long."""
 
-    def on_authenticate(gateway, authentication, *user_data):
+    def __call__(self, gateway, authentication, *user_data):
         try:
-            answer = handler(gateway, authentication, *user_data)
+            answer = self._function(gateway, authentication, *user_data)
             if asyncio.iscoroutine(answer):
                 _run_as_task(answer, lambda: authentication.reject("the application raised an exception"))
         except BaseException:
             authentication.reject("the application raised an exception")
             raise
-
-    return on_authenticate
 
 
 @override
@@ -706,7 +718,7 @@ class Gateway(TcpTunnel.Gateway):
     def connect(self, signal_name, callback, *user_data):
         """As that of each endpoint. A client is rejected if the handler of authenticate raises."""
         if signal_name == "authenticate":
-            callback = _authenticating(callback)
+            callback = _AuthenticateHandler(callback)
         return super().connect(signal_name, callback, *user_data)
 
     def reload(self, cancellable=None):

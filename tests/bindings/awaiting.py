@@ -3,6 +3,7 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import os
 import socket
@@ -12,7 +13,7 @@ import unittest.mock
 import weakref
 
 from support import GENEROUS_S, MIB, TOKEN, Echo, connect, exchange, is_refused, let_end_untold, start_gateway
-from gi.repository import Gio, GLib, TcpTunnel
+from gi.repository import Gio, GLib, GObject, TcpTunnel
 from gi.overrides import TcpTunnel as overrides
 
 try:
@@ -367,6 +368,31 @@ class Awaiting:
         self.run_on_loop(check())
         self.assertEqual([str(error) for error in raised], ["on purpose"])
 
+    def test_authenticate_connected_otherwise(self):
+        async def on_authenticate(instance, authentication, *user_data):
+            await asyncio.sleep(0)
+            instances.append(instance)
+            authentication.accept("alice")
+
+        async def check(connect, instance):
+            gateway = TcpTunnel.Gateway(self.echo.address, log_level="none")
+            connect(gateway)
+            async with gateway:
+                await TcpTunnel.start_tcp_tunnel(gateway.uri, TOKEN, mode="multiplexed", log_level="warn")
+            self.assertEqual(instances, [instance or gateway])
+
+        other = TcpTunnel.Tunnel()
+        for connect, instance in (
+            (lambda gateway: gateway.connect_after("authenticate", on_authenticate, "data"), None),
+            (lambda gateway: gateway.connect_object("authenticate", on_authenticate, other, "data"), other),
+            (lambda gateway: gateway.connect_object_after("authenticate", on_authenticate, other), other),
+            (lambda gateway: gateway.connect_data("authenticate", on_authenticate, "data"), None),
+            (lambda gateway: gateway.connect_data("authenticate", on_authenticate, other,
+                                                  connect_flags=GObject.ConnectFlags.SWAPPED), other),
+        ):
+            instances = []
+            self.run_on_loop(check(connect, instance))
+
     def test_drain_with(self):
         """A gateway that a blocking call has started can be drained in the loop."""
 
@@ -565,6 +591,47 @@ class Awaiting:
         self.run_on_loop(check())
         self.assertEqual(renewed, ["data"])
         self.assertEqual(states[-1], CONNECTED)
+
+    def test_handlers_that_return_coroutines(self):
+        async def renew(tunnel, *user_data):
+            await asyncio.sleep(0)
+            tunnel.token = TOKEN
+
+        class Renewal:
+            async def __call__(self, tunnel, *user_data):
+                await renew(tunnel)
+
+        async def check(connect):
+            tunnel = self.create(mode="multiplexed")
+            tunnel.token = "stale"
+            connect(tunnel)
+            async with tunnel:
+                await exchange_by_streams(tunnel.address)
+
+        for connect in (
+            lambda tunnel: tunnel.connect("token-required", Renewal()),
+            lambda tunnel: tunnel.connect("token-required", lambda tunnel: renew(tunnel)),
+            lambda tunnel: tunnel.connect("token-required", functools.partial(renew, tunnel)),
+            lambda tunnel: tunnel.connect_after("token-required", renew, "data"),
+            lambda tunnel: tunnel.connect_object("token-required", renew, tunnel),
+        ):
+            self.run_on_loop(check(connect))
+
+    def test_state_callback_that_returns_a_coroutine(self):
+        async def on_state(state):
+            await asyncio.sleep(0)
+            states.append(state)
+
+        async def check():
+            tunnel = self.create(mode="multiplexed")
+            tunnel.on_connection_state_change(lambda state: on_state(state))
+            async with tunnel:
+                await exchange_by_streams(tunnel.address)
+                while CONNECTED not in states:
+                    await asyncio.sleep(0)
+
+        states = []
+        self.run_on_loop(check())
 
     def test_failed(self):
         async def check():

@@ -376,6 +376,11 @@ class HandlersByFunction(unittest.TestCase):
             self.assertEqual(endpoint.handler_block_by_func(function), 1)
             self.assertEqual(endpoint.handler_unblock_by_func(function), 1)
 
+    def test_no_function(self):
+        for gateway, signal in (TcpTunnel.Gateway(), "authenticate"), (TcpTunnel.Gateway(), "notify::path"):
+            with self.assertRaises(TypeError):
+                gateway.connect(signal, None)
+
     def connect_new(self):
         def function(*arguments):
             pass

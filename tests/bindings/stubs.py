@@ -66,6 +66,7 @@ def parameters(function):
     given = [(argument.arg, index >= required) for index, argument in enumerate(arguments)]
     if given and given[0][0] in ("self", "cls"):
         given.pop(0)
+    given += [(argument.arg, False) for argument in [function.args.vararg] if argument]
     given += [(argument.arg, default is not None) for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults)]
     return given + [(argument.arg, True) for argument in [function.args.kwarg] if argument]
 

@@ -69,6 +69,9 @@ def check_signals(tunnel: TcpTunnel.Tunnel, gateway: TcpTunnel.Gateway) -> None:
     assert_type(tunnel.connect("connection-closed", on_closed), int)
     tunnel.connect("failed", on_failed)
     tunnel.connect("notify::state", print)
+    assert_type(tunnel.connect_after("notify::state", print), int)
+    assert_type(tunnel.connect_object("notify::state", print, gateway), int)
+    tunnel.connect_object("notify::state", print)  # error
     tunnel.disconnect(tunnel.connect("state-changed", lambda tunnel, state: on_state(state)))
     assert_type([connection.id for connection in gateway.get_connections()], list[int])
     model: Gio.ListModel = gateway.get_connections()

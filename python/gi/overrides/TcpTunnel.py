@@ -5,7 +5,6 @@ import asyncio
 import contextlib
 import ctypes
 import datetime
-import inspect
 import operator
 import os
 import socket
@@ -435,7 +434,7 @@ class _Checked:
 _tasks = set()  # asyncio itself keeps only weak references to them
 
 
-def _run_as_task(coroutine, on_failure=lambda: None):
+def _run_as_task(coroutine, on_failure):
     async def run():
         try:
             await coroutine
@@ -446,31 +445,36 @@ def _run_as_task(coroutine, on_failure=lambda: None):
     loop = _running_loop()
     if loop is None:
         coroutine.close()
-        raise RuntimeError("a handler that is a coroutine function requires that the tunnel or gateway was started in an asyncio loop")
+        raise RuntimeError("a handler that returns a coroutine requires that the tunnel or gateway was started in an asyncio loop")
     task = loop.create_task(run())
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
 
 
 class _Handler:
-    """Calls a function. It equals the function, since disconnect_by_func() and similar methods of PyGObject search for
-    a handler that does."""
+    """Calls a function; if that returns a coroutine, it runs as a task. It equals the function, since
+    disconnect_by_func() and similar methods of PyGObject search for a handler that does."""
 
     def __init__(self, function):
+        if not callable(function):
+            raise TypeError("a handler is a function, not %r" % (function,))
         self._function = function
+
+    def __call__(self, *arguments):
+        try:
+            result = self._function(*arguments)
+            if not asyncio.iscoroutine(result):
+                return result
+            _run_as_task(result, lambda: self._on_failure(*arguments))
+        except BaseException:
+            self._on_failure(*arguments)
+            raise
 
     def __eq__(self, other):
         return self._function == other
 
-
-class _CoroutineHandler(_Handler):
-    def __call__(self, *arguments):
-        _run_as_task(self._function(*arguments))
-
-
-def _as_function(handler):
-    """A handler that runs as a task if it is a coroutine function."""
-    return _CoroutineHandler(handler) if inspect.iscoroutinefunction(handler) else handler
+    def _on_failure(self, *arguments):
+        pass
 
 
 @override
@@ -485,9 +489,26 @@ class Endpoint(_Checked, TcpTunnel.Endpoint):
         """Where it listens, by TCP; a GLib.Error if it does not."""
         return _tcp_address(self.get_local_address(), self._noun)
 
+    def _handler(self, signal_name, callback):
+        return _Handler(callback)
+
+    # As those of each object. A handler may also return a coroutine, which runs as a task.
+
     def connect(self, signal_name, callback, *user_data):
-        """As that of each object. A handler may also be a coroutine function, which runs as a task."""
-        return super().connect(signal_name, _as_function(callback), *user_data)
+        return super().connect(signal_name, self._handler(signal_name, callback), *user_data)
+
+    def connect_after(self, signal_name, callback, *user_data):
+        return super().connect_after(signal_name, self._handler(signal_name, callback), *user_data)
+
+    def connect_object(self, signal_name, callback, instance, *user_data):
+        return super().connect_object(signal_name, self._handler(signal_name, callback), instance, *user_data)
+
+    def connect_object_after(self, signal_name, callback, instance, *user_data):
+        return super().connect_object_after(signal_name, self._handler(signal_name, callback), instance, *user_data)
+
+    def connect_data(self, detailed_signal, handler, *data, connect_flags=GObject.ConnectFlags(0)):
+        handler = self._handler(detailed_signal, handler)
+        return super().connect_data(detailed_signal, handler, *data, connect_flags=connect_flags)
 
     def start(self, cancellable=None):
         """Blocks until it has started. Where an asyncio loop runs it is to be awaited instead;
@@ -569,7 +590,6 @@ class Tunnel(TcpTunnel.Tunnel):
         """Calls `callback` with each new state, until the function that is returned is called."""
         if not callable(callback):
             raise TypeError("the callback for states is a function, not %r" % (callback,))
-        callback = _as_function(callback)
         handler = self.connect("state-changed", lambda tunnel, state: callback(state))
 
         def unregister():
@@ -682,17 +702,11 @@ def _date_time(time):
 
 
 class _AuthenticateHandler(_Handler):
-    """A handler of authenticate that may be a coroutine function. It rejects the client if it raises: the traceback
-    keeps the authentication, so that the client would wait until it is answered that it took too long."""
+    """It rejects the client if it raises: the traceback keeps the authentication, so that the client would wait until it
+    is answered that it took too long."""
 
-    def __call__(self, gateway, authentication, *user_data):
-        try:
-            answer = self._function(gateway, authentication, *user_data)
-            if asyncio.iscoroutine(answer):
-                _run_as_task(answer, lambda: authentication.reject("the application raised an exception"))
-        except BaseException:
-            authentication.reject("the application raised an exception")
-            raise
+    def _on_failure(self, instance, authentication, *user_data):
+        authentication.reject("the application raised an exception")
 
 
 @override
@@ -715,11 +729,8 @@ class Gateway(TcpTunnel.Gateway):
             store.append(principal)
         return store
 
-    def connect(self, signal_name, callback, *user_data):
-        """As that of each endpoint. A client is rejected if the handler of authenticate raises."""
-        if signal_name == "authenticate":
-            callback = _AuthenticateHandler(callback)
-        return super().connect(signal_name, callback, *user_data)
+    def _handler(self, signal_name, callback):
+        return _AuthenticateHandler(callback) if signal_name == "authenticate" else super()._handler(signal_name, callback)
 
     def reload(self, cancellable=None):
         """Blocks until it has read everything again, or is to be awaited, as `start()`."""

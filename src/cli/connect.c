@@ -74,19 +74,19 @@ static const char description[] =
     "except for a line on stderr when the gateway cannot be reached, and the reason\n"
     "of a failure at the end.\n"
     "\n"
-    "--reverse 8080=127.0.0.1:3000 has the gateway listen on port 8080 as well, and\n"
-    "connects what comes there to 127.0.0.1:3000, in the same session. The tunnel is\n"
+    "With --reverse 8080=127.0.0.1:3000 the gateway listens on port 8080 as well, and\n"
+    "its connections lead to 127.0.0.1:3000, in the same session. The tunnel is\n"
     "then multiplexed; --mode singleton, --mode parallel and --resumption off are\n"
     "refused. Without other connections, use 'tcp-tunnel reverse'.\n"
     "\n"
     "A NAME is that of a tunnel in ~/.config/tcp-tunnel/tunnels.conf: see\n"
     "'tcp-tunnel up --help'. Command-line options override the file.\n"
     "\n"
-    "A gateway that cannot be reached is tried again without limit, or N times. In\n"
-    "the default mode the port opens at once, and the gateway is dialled when the\n"
-    "first client connects. With --mode multiplexed, --reverse or --stdio the tunnel\n"
-    "connects at the start; --wait=no then ends it if the gateway is not there. An\n"
-    "answer that will not change, such as a refused token, ends the tunnel at once.\n"
+    "If the gateway cannot be reached, the tunnel tries again without limit, or N\n"
+    "times. In the default mode the port opens at once, and the tunnel connects to\n"
+    "the gateway when the first client connects. With --mode multiplexed, --reverse\n"
+    "or --stdio it connects at the start, and with --wait=no it ends if it cannot.\n"
+    "A permanent error, such as a refused token, ends the tunnel at once.\n"
     "\n"
     "A TIME has a unit, as in 500ms, 10s, 2min or 1h; without one it is in seconds.\n"
     "\n"
@@ -104,9 +104,9 @@ static const char description[] =
     "  multiplexed  many TCP connections over one WebSocket, opened at the start\n"
     "\n"
     "Resumption, which keeps connections when the WebSocket breaks, without loss:\n"
-    "  auto         if the gateway can do it\n"
-    "  required     or else end with an error\n"
-    "  off          never: connections may lose what was on its way, and those in\n"
+    "  auto         if the gateway supports it\n"
+    "  required     always; end with an error if the gateway does not support it\n"
+    "  off          never: connections may lose data in transit, and those in\n"
     "               multiplexed mode are reset\n"
     "\n"
     "The command of --on-ready is run by the shell, once, and finds the address in\n"
@@ -194,7 +194,7 @@ connect_main (char ***args)
   g_autoptr (GError) error = NULL;
 
   if (!options_parse ("connect", "URL|NAME",
-                      N_("Open a local TCP port whose connections travel to URL."), description,
+                      N_("Open a local TCP port, and carry its connections to the gateway at URL."), description,
                       entries, args, &error) ||
       !check_stdio (&error) || !target_check (*args, &error) ||
       !target_read ((*args)[1], &error) || !check_hook (&error) ||

@@ -39,8 +39,8 @@ static const GOptionEntry entries[] = {
 };
 
 static const char description[] =
-    N_("The gateway listens on a port, and what connects there is connected to --to,\n"
-    "which this machine can reach; a port alone is one of this machine. The first\n"
+    N_("The gateway listens on a port, and the connections of its clients lead to --to,\n"
+    "which this machine can reach; a port alone means this machine. The first\n"
     "line on stdout is 'listening on HOST:PORT of the gateway'. Logs go to stderr.\n"
     "\n"
     "A gateway of this program has to allow the port: see --reverse-ports of\n"
@@ -49,8 +49,8 @@ static const char description[] =
     "A NAME is that of a tunnel in ~/.config/tcp-tunnel/tunnels.conf with a key 'to':\n"
     "see 'tcp-tunnel up --help'. Command-line options override the file.\n"
     "\n"
-    "All other options, what comes after a break, and the exit status are those of\n"
-    "'tcp-tunnel connect'.\n"
+    "All other options, the reconnects after a break, and the exit status are those\n"
+    "of 'tcp-tunnel connect'.\n"
     "\n"
     "Example:\n"
     "  tcp-tunnel reverse wss://example.org/t --token-file token --to 127.0.0.1:3000\n");

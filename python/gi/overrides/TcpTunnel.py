@@ -489,25 +489,25 @@ class Endpoint(_Checked, TcpTunnel.Endpoint):
         """Where it listens, by TCP; a GLib.Error if it does not."""
         return _tcp_address(self.get_local_address(), self._noun)
 
-    def _handler(self, signal_name, callback):
+    def _wrap_handler(self, signal_name, callback):
         return _Handler(callback)
 
     # As those of each object. A handler may also return a coroutine, which runs as a task.
 
     def connect(self, signal_name, callback, *user_data):
-        return super().connect(signal_name, self._handler(signal_name, callback), *user_data)
+        return super().connect(signal_name, self._wrap_handler(signal_name, callback), *user_data)
 
     def connect_after(self, signal_name, callback, *user_data):
-        return super().connect_after(signal_name, self._handler(signal_name, callback), *user_data)
+        return super().connect_after(signal_name, self._wrap_handler(signal_name, callback), *user_data)
 
     def connect_object(self, signal_name, callback, instance, *user_data):
-        return super().connect_object(signal_name, self._handler(signal_name, callback), instance, *user_data)
+        return super().connect_object(signal_name, self._wrap_handler(signal_name, callback), instance, *user_data)
 
     def connect_object_after(self, signal_name, callback, instance, *user_data):
-        return super().connect_object_after(signal_name, self._handler(signal_name, callback), instance, *user_data)
+        return super().connect_object_after(signal_name, self._wrap_handler(signal_name, callback), instance, *user_data)
 
     def connect_data(self, detailed_signal, handler, *data, connect_flags=GObject.ConnectFlags(0)):
-        handler = self._handler(detailed_signal, handler)
+        handler = self._wrap_handler(detailed_signal, handler)
         return super().connect_data(detailed_signal, handler, *data, connect_flags=connect_flags)
 
     def start(self, cancellable=None):
@@ -729,8 +729,8 @@ class Gateway(TcpTunnel.Gateway):
             store.append(principal)
         return store
 
-    def _handler(self, signal_name, callback):
-        return _AuthenticateHandler(callback) if signal_name == "authenticate" else super()._handler(signal_name, callback)
+    def _wrap_handler(self, signal_name, callback):
+        return _AuthenticateHandler(callback) if signal_name == "authenticate" else super()._wrap_handler(signal_name, callback)
 
     def reload(self, cancellable=None):
         """Blocks until it has read everything again, or is to be awaited, as `start()`."""

@@ -341,23 +341,54 @@ check_gateway (GObject   *gateway,
   return warnings != NULL;
 }
 
-/* Invalid values are dropped. */
+/* Adds @text to the targets that are valid together, or the reason why it cannot be to the problems. */
+static gboolean
+explain_target (GArray     *valid,
+                const char *text,
+                Place       place,
+                const char *prefix,
+                Problems   *problems)
+{
+  g_autoptr (GObject) gateway = make_gateway (NULL);
+  GError *error = NULL;
+
+  g_array_append_val (valid, text);
+  g_object_set (gateway, "targets", valid->data, NULL);
+  if (check_gateway (gateway, NULL, &error))
+    return TRUE;
+  g_array_set_size (valid, valid->len - 1);
+  g_prefix_error_literal (&error, prefix);
+  problems_take (problems, place, error);
+  return FALSE;
+}
+
+/* Invalid values, and those that repeat a name, are dropped. */
 static void
 explain_targets (GatewayConfig *self,
                  Problems      *problems)
 {
-  for (guint i = self->targets->len; i-- > 0;)
-    {
-      Target *target = &g_array_index (self->targets, Target, i);
-      g_autoptr (GObject) gateway = make_gateway (NULL);
-      GError *error = NULL;
+  g_autoptr (GArray) valid = g_array_new (TRUE, FALSE, sizeof (char *));
+  OptionValue *named = option_set_get (self->options, "named-target");
+  g_autofree char *prefix = g_strconcat (named->label, ": ", NULL);
+  g_autoptr (GStrvBuilder) good = g_strv_builder_new ();
 
-      g_object_set (gateway, "targets", (char *[]) { target->text, NULL }, NULL);
-      if (check_gateway (gateway, NULL, &error))
-        continue;
-      problems_take (problems, target->place, error);
-      g_array_remove_index (self->targets, i);
+  for (guint i = 0; i < self->targets->len;)
+    {
+      const Target *target = &g_array_index (self->targets, Target, i);
+
+      if (explain_target (valid, target->text, target->place, "", problems))
+        i++;
+      else
+        g_array_remove_index (self->targets, i);
     }
+
+  if (named->list == NULL)
+    return;
+  for (char **item = named->list; *item != NULL; item++)
+    if (explain_target (valid, *item, named->place, prefix, problems))
+      g_strv_builder_add (good, *item);
+  g_strfreev (named->list);
+  named->list = g_strv_builder_end (good);
 }
 
 typedef struct
@@ -506,7 +537,6 @@ gateway_config_explain (GatewayConfig *self,
 
   /* The others are checked with these, so that a wrong one must not be blamed on them. */
   explain_targets (self, problems);
-  option_set_check_one (self->options, "named-target", make_gateway, check_gateway, NULL, problems);
   option_set_check (self->options, make_gateway, check_gateway, self, problems);
   for (guint i = 0; i < self->principals->len; i++)
     explain_principal (self, &g_array_index (self->principals, Principal, i), problems);

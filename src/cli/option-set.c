@@ -532,24 +532,3 @@ option_set_check (OptionSet  *self,
   for (guint i = 0; i < self->n_rows; i++)
     check_row (self, i, &checker, problems);
 }
-
-/**
- * option_set_check_one:
- * @name: of the option to check
- *
- * Does the same for one option.
- */
-void
-option_set_check_one (OptionSet   *self,
-                      const char  *name,
-                      GObject   *(*make) (gpointer user_data),
-                      gboolean   (*check) (GObject  *object,
-                                           gpointer  user_data,
-                                           GError  **error),
-                      gpointer     user_data,
-                      Problems    *problems)
-{
-  Checker checker = { make, check, user_data };
-
-  check_row (self, option_set_get (self, name) - self->values, &checker, problems);
-}

@@ -95,14 +95,6 @@ void option_set_check (OptionSet  *self,
                                            GError  **error),
                        gpointer    user_data,
                        Problems   *problems);
-void option_set_check_one (OptionSet   *self,
-                           const char  *name,
-                           GObject   *(*make) (gpointer user_data),
-                           gboolean   (*check) (GObject  *object,
-                                                gpointer  user_data,
-                                                GError  **error),
-                           gpointer     user_data,
-                           Problems    *problems);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (OptionSet, option_set_free)
 

@@ -130,6 +130,12 @@ class Check(Directory):
         self.write('gateway.conf', '[gateway]\ntoken-file=tokens\nroute=a b\ntarget=127.0.0.1\nnamed-target=db\n')
         self.check('{}/gateway.conf:3: route: the route “a b”', '{}/gateway.conf:4: target: the target “127.0.0.1”',
                    '{}/gateway.conf:5: named-target: “db” is not of the form')
+        # Nor is a name that is given twice, and each is reported only once.
+        rest = ('target=db\nallow=db\nroute=a\nreverse-ports=8000\n[principal alice]\nallow=db\nreverse-ports=9000\n')
+        self.write('gateway.conf', f'[gateway]\ntoken-file=tokens\nnamed-target=db=127.0.0.1:1;web=127.0.0.1:2;db=127.0.0.1:3\n{rest}')
+        self.check('{}/gateway.conf:3: named-target: two targets have the name “db”$')
+        self.write('gateway.conf', f'[targets]\ndb=127.0.0.1:1\n[gateway]\ntoken-file=tokens\nnamed-target=db=127.0.0.1:2\n{rest}')
+        self.check('{}/gateway.conf:5: named-target: two targets have the name “db”$')
 
     def test_files(self):
         for key, name in (('token-file', 'none'), ('token-file', '.')):

@@ -272,13 +272,20 @@ key_file_get_groups (KeyFile *self)
 /**
  * key_file_get_keys:
  *
- * Returns: (nullable): the keys of the group, in the order of the file; %NULL if there is no such group
+ * Returns: (nullable): the keys of the group, in the order of the file and each once; %NULL if there is no such group
  */
 char **
 key_file_get_keys (KeyFile    *self,
                    const char *group)
 {
-  return g_key_file_get_keys (self->file, group, NULL, NULL);
+  g_auto (GStrv) all = g_key_file_get_keys (self->file, group, NULL, NULL);
+  g_autoptr (GHashTable) seen = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autoptr (GStrvBuilder) keys = g_strv_builder_new ();
+
+  for (char **key = all; key != NULL && *key != NULL; key++)
+    if (g_hash_table_add (seen, *key))
+      g_strv_builder_add (keys, *key);
+  return all != NULL ? g_strv_builder_end (keys) : NULL;
 }
 
 /**

@@ -131,11 +131,13 @@ class Check(Directory):
         self.check('{}/gateway.conf:3: route: the route “a b”', '{}/gateway.conf:4: target: the target “127.0.0.1”',
                    '{}/gateway.conf:5: named-target: “db” is not of the form')
         # Nor is a name that is given twice, and each is reported only once.
-        rest = ('target=db\nallow=db\nroute=a\nreverse-ports=8000\n[principal alice]\nallow=db\nreverse-ports=9000\n')
+        rest = 'target=db\nallow=db\nroute=a\nreverse-ports=8000\n[principal alice]\nallow=db\nreverse-ports=9000\n'
         self.write('gateway.conf', f'[gateway]\ntoken-file=tokens\nnamed-target=db=127.0.0.1:1;web=127.0.0.1:2;db=127.0.0.1:3\n{rest}')
         self.check('{}/gateway.conf:3: named-target: two targets have the name “db”$')
         self.write('gateway.conf', f'[targets]\ndb=127.0.0.1:1\n[gateway]\ntoken-file=tokens\nnamed-target=db=127.0.0.1:2\n{rest}')
         self.check('{}/gateway.conf:5: named-target: two targets have the name “db”$')
+        self.write('gateway.conf', f'[targets]\ndb=127.0.0.1:1\ndb=127.0.0.1:2\n[gateway]\ntoken-file=tokens\n{rest}')
+        self.check('{}/gateway.conf:3: the line repeats the KEY of line 2$')
 
     def test_files(self):
         for key, name in (('token-file', 'none'), ('token-file', '.')):

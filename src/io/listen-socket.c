@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 #include <tcptunnel/tcptunnel.h>
+#include "base/i18n.h"
 #include "base/invalid.h"
 
 /* Describes the socket if it is not suitable; otherwise NULL. */
@@ -21,16 +22,16 @@ name_other_kind (GSocket *socket)
   if (g_socket_is_closed (socket))
     return "it is closed";
   if (family != G_SOCKET_FAMILY_IPV4 && family != G_SOCKET_FAMILY_IPV6 && family != G_SOCKET_FAMILY_UNIX)
-    return "its address is neither of IPv4 or IPv6 nor that of a Unix socket";
+    return _("its address is neither of IPv4 or IPv6 nor that of a Unix socket");
   if (g_socket_get_socket_type (socket) == G_SOCKET_TYPE_DATAGRAM)
-    return "it is a datagram socket";
+    return _("it is a datagram socket");
   if (g_socket_get_socket_type (socket) != G_SOCKET_TYPE_STREAM)
-    return "it is not a stream socket";
+    return _("it is not a stream socket");
   if (g_socket_get_protocol (socket) == G_SOCKET_PROTOCOL_SCTP)
-    return "it is a socket of SCTP";
+    return _("it is a socket of SCTP");
   if (!g_socket_get_option (socket, SOL_SOCKET, SO_ACCEPTCONN, &listening, NULL) || !listening)
-    return g_socket_is_connected (socket) ? "it is a connection, such as a unit with Accept=yes gives"
-                                          : "it does not listen";
+    return g_socket_is_connected (socket) ? _("it is a connection, such as a unit with Accept=yes gives")
+                                          : _("it does not listen");
   return NULL;
 }
 
@@ -42,8 +43,8 @@ tcp_listen_socket_check (GSocket  *socket,
   const char *other = name_other_kind (socket);
 
   return other == NULL ||
-         tcp_invalid (error, "the socket cannot be used, since %s; a stream socket of TCP or a Unix socket is required "
-                      "that listens", other);
+         tcp_invalid (error, _("the socket cannot be used, since %s; a stream socket of TCP or a Unix socket is required "
+                        "that listens"), other);
 }
 
 /* Every client of the socket is trusted like a proxy. */
@@ -92,7 +93,7 @@ tcp_listen_socket (GSocket         *socket,
     close (fd);
   if (why != NULL)
     {
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, "cannot listen on the socket that was given: %s",
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, _("cannot listen on the socket that was given: %s"),
                    why->message);
       return NULL;
     }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
 #include "base/close-code.h"
+#include "base/i18n.h"
 #include "base/text.h"
 #include "protocol/closed-ids.h"
 #include "protocol/plain-frame.h"
@@ -223,7 +224,7 @@ reverse_detached (TcpProtocol           *base,
     return;
 
   error = g_error_new (loss->error->domain, loss->error->code,
-                       "%s did not report where it listens before the WebSocket ended: %s", base->options.peer,
+                       _("%s did not report where it listens before the WebSocket ended: %s"), base->options.peer,
                        loss->error->message);
   base->callbacks.unlistened (listener, TCP_RESET_BROKEN, error, base->user_data);
 }
@@ -293,7 +294,7 @@ plain_check_listener (TcpPlain *self)
     return;
 
   self->listen_deadline = 0;
-  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, "%s did not say within %u ms where it listens",
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, _("%s did not report within %u ms where it listens"),
                        base->options.peer, base->options.hello_timeout);
   base->callbacks.abort (error, base->user_data);
 }

@@ -6,6 +6,7 @@
 #include <tcptunnel/tcptunnel.h>
 #include "base/close-code.h"
 #include "base/host-port.h"
+#include "base/i18n.h"
 #include "base/text.h"
 
 /* Creation and destruction */
@@ -745,7 +746,7 @@ resumable_ask_to_listen (TcpResumable *self)
   if (!self->listeners_agreed)
     {
       error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_FORBIDDEN,
-                           "%s does not listen for its clients (see the property reverse-ports of a gateway)",
+                           _("%s does not listen for its clients (see the property reverse-ports of a gateway)"),
                            self->base.options.peer);
       resumable_drop_listeners (self, TCP_RESET_FORBIDDEN, error);
       return;
@@ -868,7 +869,7 @@ resumable_begin_anew (TcpResumable *self)
   g_autoptr (GError) error = NULL;
 
   error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
-                       "%s has lost the session: it was restarted, or gave it up after its timeout",
+                       _("%s has lost the session: it was restarted, or gave it up after its timeout"),
                        self->base.options.peer);
   resumable_lose (&self->base, error);
 }
@@ -1033,7 +1034,7 @@ resumable_check_hello (TcpResumable *self,
   if (self->ready)
     return;
 
-  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, "%s sent nothing on the WebSocket within %u ms",
+  error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT, _("%s sent nothing on the WebSocket within %u ms"),
                        base->options.peer, base->options.hello_timeout);
   base->callbacks.abort (error, base->user_data);
 }
@@ -1237,8 +1238,8 @@ handle_unlisten (TcpResumable            *self,
   if (listener == NULL)
     return;
 
-  error = g_error_new (TCP_TUNNEL_ERROR, error_of_listener (frame->number), "%s does not listen: %s",
-                       base->options.peer, *reason != '\0' ? reason : "no reason given");
+  error = g_error_new (TCP_TUNNEL_ERROR, error_of_listener (frame->number), _("%s does not listen: %s"),
+                       base->options.peer, *reason != '\0' ? reason : _("no reason given"));
   g_ptr_array_remove (self->listeners, listener);
   base->callbacks.unlistened (frame->id, frame->number, error, base->user_data);
 }
@@ -1348,8 +1349,8 @@ handle_reset (TcpResumable            *self,
   g_autofree char *reason = tcp_text_from_peer ((const char *) frame->payload, frame->length);
   g_autoptr (GError) error = NULL;
 
-  error = g_error_new (TCP_TUNNEL_ERROR, error_of_reset (self, &stream->base, frame->number), "%s reset the connection: %s",
-                       self->base.options.peer, *reason != '\0' ? reason : "no reason given");
+  error = g_error_new (TCP_TUNNEL_ERROR, error_of_reset (self, &stream->base, frame->number), _("%s reset the connection: %s"),
+                       self->base.options.peer, *reason != '\0' ? reason : _("no reason given"));
   stream->base.peer_code = frame->number;
   tcp_protocol_reset (&self->base, &stream->base, error, frame->number == TCP_RESET_BROKEN);
 }
@@ -1439,10 +1440,10 @@ resumable_leave_transport (TcpResumable *self,
   g_autoptr (GError) error = NULL;
 
   if (renew)
-    error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED, "%s requires another token: %s",
+    error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNAUTHORIZED, _("%s requires another token: %s"),
                          base->options.peer, reason);
   else
-    error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE, "%s is being restarted: %s",
+    error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_UNREACHABLE, _("%s is being restarted: %s"),
                          base->options.peer, reason);
   base->callbacks.sent_away (error, base->user_data);
   base->callbacks.abort (error, base->user_data);

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
+#include "base/i18n.h"
 #include "base/text.h"
 
 /* With this many control frames in the queue, pings are ignored: RFC 6455 allows an end to answer only the most recent
@@ -262,7 +263,7 @@ channel_finish (TcpChannel *self)
 
   if (self->error == NULL)
     g_set_error_literal (&self->error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LOST,
-                         "the WebSocket ended without a closing handshake");
+                         _("the WebSocket ended without a closing handshake"));
   channel_report (self, 0, NULL, self->error);
   tcp_channel_unref (self);
 }

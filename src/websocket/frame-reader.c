@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
+#include "base/i18n.h"
 
 #define SMALL_SIZE (TCP_FRAME_SMALL + TCP_BUFFER_HEADROOM)
 
@@ -221,9 +222,9 @@ tcp_frame_reader_next (TcpFrameReader  *self,
     return FALSE;
   if (header.masked != self->masked)
     {
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                   "the peer sent an invalid WebSocket frame: a %s must %smask its frames",
-                   self->masked ? "client" : "server", self->masked ? "" : "not ");
+      g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
+                           self->masked ? _("the peer sent an invalid WebSocket frame: a client must mask its frames")
+                                        : _("the peer sent an invalid WebSocket frame: a server must not mask its frames"));
       return FALSE;
     }
 
@@ -238,7 +239,7 @@ tcp_frame_reader_next (TcpFrameReader  *self,
   if ((header.opcode == TCP_FRAME_CONTINUATION) != self->in_message)
     {
       g_set_error_literal (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-                           "the peer sent the pieces of a WebSocket message out of order");
+                           _("the peer sent the pieces of a WebSocket message out of order"));
       return FALSE;
     }
   return next_data (self, &header, available, frame);

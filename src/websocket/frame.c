@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include <tcptunnel/tcptunnel.h>
+#include "base/i18n.h"
 
 typedef guint64 Block __attribute__ ((vector_size (32)));
 
@@ -12,7 +13,7 @@ frame_error (GError    **error,
              const char *what)
 {
   g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_PROTOCOL,
-               "the peer sent an invalid WebSocket frame: %s", what);
+               _("the peer sent an invalid WebSocket frame: %s"), what);
   return -1;
 }
 
@@ -34,13 +35,13 @@ tcp_frame_header_parse (TcpFrameHeader *self,
   self->payload = data[1] & 0x7f;
 
   if ((data[0] & 0x70) != 0)
-    return frame_error (error, "reserved bits are set");
+    return frame_error (error, _("reserved bits are set"));
   if ((self->opcode > TCP_FRAME_BINARY && self->opcode < TCP_FRAME_CLOSE) ||
       self->opcode > TCP_FRAME_PONG)
-    return frame_error (error, "unknown opcode");
+    return frame_error (error, _("unknown opcode"));
   if (tcp_frame_is_control (self->opcode) &&
       (!self->fin || self->payload > TCP_FRAME_MAX_CONTROL))
-    return frame_error (error, "fragmented or oversized control frame");
+    return frame_error (error, _("fragmented or oversized control frame"));
 
   if (self->payload == 126)
     {
@@ -51,7 +52,7 @@ tcp_frame_header_parse (TcpFrameHeader *self,
       memcpy (&payload, data + at, 2);
       self->payload = GUINT16_FROM_BE (payload);
       if (self->payload < 126)
-        return frame_error (error, "length not in its shortest form");
+        return frame_error (error, _("length not in its shortest form"));
       at += 2;
     }
   else if (self->payload == 127)
@@ -63,9 +64,9 @@ tcp_frame_header_parse (TcpFrameHeader *self,
       memcpy (&payload, data + at, 8);
       self->payload = GUINT64_FROM_BE (payload);
       if (self->payload <= G_MAXUINT16)
-        return frame_error (error, "length not in its shortest form");
+        return frame_error (error, _("length not in its shortest form"));
       if (self->payload > G_MAXINT64)
-        return frame_error (error, "length out of range");
+        return frame_error (error, _("length out of range"));
       at += 8;
     }
 

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <linux/sockios.h>
 #include <tcptunnel/tcptunnel.h>
+#include "base/i18n.h"
 
 /* While this end does not read, and so receives no pings, it sends an unsolicited pong (RFC 6455, section 5.5.3) at
  * this interval, so that the peer does not consider it dead. */
@@ -121,7 +122,7 @@ on_timer (gpointer user_data)
           g_autoptr (GError) error = NULL;
 
           error = g_error_new (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_TIMED_OUT,
-                               "the WebSocket is dead: no answer to a ping within %u ms",
+                               _("the WebSocket is dead: no answer to a ping within %u ms"),
                                (guint) ((self->deadline - self->asked) / G_TIME_SPAN_MILLISECOND));
           self->callbacks->dead (error, self->user_data);
           return;

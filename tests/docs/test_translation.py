@@ -15,14 +15,21 @@ CALLS = re.compile(r"\b(?:g_set_error(?:_literal)?|g_error_new(?:_literal)?|g_ta
                    r"tcp_invalid|problems_add) \(")
 LITERAL = re.compile(r'"(?:\\.|[^"\\\n])*"')
 WORDS = re.compile(r"[A-Za-z]{2,}[,;:]* [A-Za-z(“']|%s [a-z]{2,}")
-# Messages that are sent to the peer, which writes them to its own log.
+# Messages that are sent to the peer, which writes them to its own log, or that are only logged here.
 TO_PEER = {
+    "src/protocol/plain.c": {"the WebSocket to %s broke with up to %", " bytes on their way (%s), ", "so the TCP connection was reset",
+                             "%s; it gave no sessionId with which it could come back", "%s does not listen: %s", "no reason given",
+                             "%s broke the protocol of reverse tunnels: it sent %s"},
+    "src/protocol/resumable.c": {"%s broke the protocol: %s", "%s ended the session: %s", "%s sent more than it had credit for"},
+    "src/tunnel/services.c": {"the service %s cannot be reached: %s", "there is no such listener any more"},
+    "src/websocket/channel.c": {"a message was not complete after %u ms, and there is no memory to keep it (%s)"},
     "src/session/session.c": {"more than %", " bytes came for connections whose target was not connected yet, ", "of which this had most",
                               " bytes came before the target was connected (max-pending-bytes)"},
     "src/session/session-state.c": {"the gateway was restarted"},
 }
-# Every error of these files is a reason that is sent to the peer, or is only logged.
-FOR_PEER = {"src/gateway/client.c", "src/gateway/reverse.c", "src/gateway/tls-queue.c"}
+# Every error of these files is a reason that is sent to the peer, is only logged, or stays between libraries.
+FOR_PEER = {"src/cli/ready.c", "src/gateway/client.c", "src/gateway/reverse.c", "src/gateway/tls-queue.c",
+            "src/websocket/control-stream.c"}
 
 
 def listed():
@@ -47,8 +54,8 @@ class Translation(unittest.TestCase):
 
     def test_messages_are_marked(self):
         bare = []
-        gateway = {str(path.relative_to(SOURCE)) for path in (SOURCE / "src/gateway").glob("*.[ch]")}
-        for name in sorted({*listed(), *gateway} - FOR_PEER):
+        sources = {str(path.relative_to(SOURCE)) for path in (SOURCE / "src").rglob("*.[ch]")}
+        for name in sorted(sources - FOR_PEER):
             text = (SOURCE / name).read_text()
             for call in CALLS.finditer(text):
                 rest = re.sub(r'(?:_|ngettext )\((?:[^()]|\([^()]*\))*\)', "", arguments(text, call.end()))

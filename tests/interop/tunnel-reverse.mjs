@@ -327,5 +327,5 @@ test('the start fails when the server says nothing', async (t) => {
   const peer = await Peer.start(t, () => {});
   const tunnel = new Command(t, reverseArguments(t, `${peer.url}&remotePort=57090`, 1));
   assert.equal(await tunnel.status(), 1);
-  assert.match(tunnel.stderr.entries.join('\n'), /did not say within 10000 ms where it listens/);
+  assert.match(tunnel.stderr.entries.join('\n'), /did not report within 10000 ms where it listens/);
 });

@@ -494,23 +494,6 @@ check_list (const Checker    *checker,
   value->list = g_strv_builder_end (good);
 }
 
-static void
-check_row (OptionSet      *self,
-           guint           i,
-           const Checker  *checker,
-           Problems       *problems)
-{
-  const OptionRow *row = &self->rows[i];
-  OptionValue *value = &self->values[i];
-
-  if (row->property == NULL)
-    return;
-  if (value->list != NULL)
-    check_list (checker, row, value, problems);
-  if (row->kind == OPTION_STRING && value->text != NULL && !check_item (checker, row, value, value->text, problems))
-    g_clear_pointer (&value->text, g_free);
-}
-
 /**
  * option_set_check:
  * @make: makes a valid object
@@ -530,5 +513,15 @@ option_set_check (OptionSet  *self,
   Checker checker = { make, check, user_data };
 
   for (guint i = 0; i < self->n_rows; i++)
-    check_row (self, i, &checker, problems);
+    {
+      const OptionRow *row = &self->rows[i];
+      OptionValue *value = &self->values[i];
+
+      if (row->property == NULL)
+        continue;
+      if (value->list != NULL)
+        check_list (&checker, row, value, problems);
+      if (row->kind == OPTION_STRING && value->text != NULL && !check_item (&checker, row, value, value->text, problems))
+        g_clear_pointer (&value->text, g_free);
+    }
 }

@@ -486,7 +486,8 @@ probe_connect (Probe   *self,
       g_ptr_array_set_size (finding->notes, 0);
       return;
     }
-  finding_set (finding, connected > 0 ? FINDING_OK : FINDING_FAILED, ngettext ("%u of %u address connected", "%u of %u addresses connected", attempts->len), connected,
+  finding_set (finding, connected > 0 ? FINDING_OK : FINDING_FAILED,
+               ngettext ("%u of %u address connected", "%u of %u addresses connected", attempts->len), connected,
                attempts->len);
 }
 

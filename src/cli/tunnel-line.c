@@ -374,7 +374,7 @@ create (TcpTunnel  *tunnel,
  */
 TunnelLine *
 tunnel_line_new (TcpTunnel  *tunnel,
-            const char *before)
+                 const char *before)
 {
   return create (tunnel, before, NULL, 0);
 }
@@ -386,8 +386,8 @@ tunnel_line_new (TcpTunnel  *tunnel,
  */
 TunnelLine *
 tunnel_line_new_row (TcpTunnel  *tunnel,
-                const char *name,
-                guint       name_width)
+                     const char *name,
+                     guint       name_width)
 {
   return create (tunnel, "", name, name_width);
 }
@@ -432,8 +432,8 @@ set_reason (TunnelLine     *self,
  */
 void
 tunnel_line_retry (TunnelLine       *self,
-              const GError *error,
-              guint         delay)
+                   const GError *error,
+                   guint         delay)
 {
   set_reason (self, error->message);
   self->retry = g_get_monotonic_time () + delay * G_TIME_SPAN_MILLISECOND;
@@ -448,7 +448,7 @@ tunnel_line_retry (TunnelLine       *self,
  */
 void
 tunnel_line_end (TunnelLine     *self,
-            const char *reason)
+                 const char *reason)
 {
   set_reason (self, reason);
   self->ended = TRUE;

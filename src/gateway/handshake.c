@@ -157,8 +157,8 @@ accept_certificate (TcpRoster            *roster,
 
 static void
 refuse_unknown (const char                 *authorization,
-                 const TcpClientCertificate *certificate,
-                 TcpRefusal                 *refusal)
+                const TcpClientCertificate *certificate,
+                TcpRefusal                 *refusal)
 {
   if (authorization == NULL && certificate != NULL)
     tcp_refuse (refusal, SOUP_STATUS_UNAUTHORIZED, "The client certificate is not accepted: %s.", certificate->problem);

@@ -128,7 +128,7 @@ on_ask (TcpAuthentication *authentication,
 /* Whether the client's credentials are still valid. */
 static gboolean
 server_accepts_proof (TcpServer        *self,
-                 const TcpRequest *request)
+                      const TcpRequest *request)
 {
   TcpRoster *roster = tcp_access_get_roster (self->shared->access);
   const TcpProof *proof = &request->proof;

@@ -582,7 +582,7 @@ on_opened (TcpProtocolStream *known,
 
 static void
 session_report_connected (TcpSession *self,
-                        TcpStream  *stream)
+                          TcpStream  *stream)
 {
   if (tcp_stream_is_connected (stream))
     return;

@@ -64,6 +64,7 @@ typedef struct
 {
   TcpDialer *dialer; /* not valid once cancelled */
   GUri *uri;
+  TcpDialSentFunc sent; /* nullable */
   TcpDialFunc func;
   gpointer user_data;
 } Attempt;
@@ -412,6 +413,15 @@ dialer_get_route (TcpDialer          *self,
 }
 
 static void
+on_sent (gpointer user_data)
+{
+  Attempt *attempt = user_data;
+
+  if (attempt->sent != NULL)
+    attempt->sent (attempt->user_data);
+}
+
+static void
 on_opened (const TcpOpeningResult *opening,
            gpointer                user_data)
 {
@@ -479,12 +489,14 @@ dialer_make_headers (TcpDialer *self)
   return g_string_free (lines, FALSE);
 }
 
+/* @sent may be NULL. */
 void
-tcp_dialer_dial (TcpDialer    *self,
-                 GUri         *uri,
-                 GCancellable *cancellable,
-                 TcpDialFunc   func,
-                 gpointer      user_data)
+tcp_dialer_dial (TcpDialer       *self,
+                 GUri            *uri,
+                 GCancellable    *cancellable,
+                 TcpDialSentFunc  sent,
+                 TcpDialFunc      func,
+                 gpointer         user_data)
 {
   Attempt *attempt = g_new0 (Attempt, 1);
   g_autofree char *headers = dialer_make_headers (self);
@@ -504,7 +516,8 @@ tcp_dialer_dial (TcpDialer    *self,
 
   attempt->dialer = self;
   attempt->uri = g_uri_ref (uri);
+  attempt->sent = sent;
   attempt->func = func;
   attempt->user_data = user_data;
-  tcp_open_websocket (&options, cancellable, on_opened, attempt, attempt_free);
+  tcp_open_websocket (&options, cancellable, on_sent, on_opened, attempt, attempt_free);
 }

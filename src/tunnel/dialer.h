@@ -28,6 +28,9 @@ typedef struct
 typedef void (*TcpDialFunc) (TcpDialResult *result,
                              gpointer       user_data);
 
+/* The whole request was sent, so that the gateway may act on it. Not called after the cancellable was cancelled. */
+typedef void (*TcpDialSentFunc) (gpointer user_data);
+
 TcpDialer *tcp_dialer_new (const TcpTunnelSettings *settings,
                            TcpLog                  *log,
                            TcpStatus               *status,
@@ -41,11 +44,12 @@ void tcp_dialer_set_certificate (TcpDialer       *self,
 guint tcp_dialer_get_token_serial (TcpDialer *self);
 guint tcp_dialer_count_failure (TcpDialer *self);
 void tcp_dialer_restart_failures (TcpDialer *self);
-void tcp_dialer_dial (TcpDialer    *self,
-                      GUri         *uri,
-                      GCancellable *cancellable,
-                      TcpDialFunc   func,
-                      gpointer      user_data);
+void tcp_dialer_dial (TcpDialer       *self,
+                      GUri            *uri,
+                      GCancellable    *cancellable,
+                      TcpDialSentFunc  sent,
+                      TcpDialFunc      func,
+                      gpointer         user_data);
 gint64 tcp_dial_parse_retry_after (const char *text,
                                    GDateTime  *now);
 

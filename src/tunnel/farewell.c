@@ -159,7 +159,7 @@ on_retry (gpointer user_data)
   Farewell *self = user_data;
 
   self->dialling = g_cancellable_new ();
-  tcp_dialer_dial (self->owner->dialer, self->uri, self->dialling, on_dialled, self);
+  tcp_dialer_dial (self->owner->dialer, self->uri, self->dialling, NULL, on_dialled, self);
 }
 
 /* @dialer must outlive the object. */

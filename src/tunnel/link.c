@@ -43,6 +43,8 @@ struct _TcpLink
   TcpTunnelState state;
   TcpBackoff backoff;
   GCancellable *dialling; /* NULL if it is not dialling */
+  gboolean sent;          /* the request of this dial */
+  gboolean parting;       /* the dial only goes on so that its WebSocket can be closed */
   guint token_serial;     /* of the token that was used for it */
   TcpTimer *retry;
   GError *failure;    /* the reason for the current wait */
@@ -101,6 +103,7 @@ link_stop_trying (TcpLink *self)
   if (self->dialling != NULL)
     g_cancellable_cancel (self->dialling);
   g_clear_object (&self->dialling);
+  self->parting = FALSE;
   tcp_timer_set (self->retry, -1);
   tcp_timer_set (self->token_timeout, -1);
   self->waiting_for_token = FALSE;
@@ -351,6 +354,13 @@ link_ask_for_token (TcpLink      *self,
   return TRUE;
 }
 
+/* Whether it only waits for the answer of the gateway, to close the WebSocket. */
+gboolean
+tcp_link_is_parting (TcpLink *self)
+{
+  return self->parting;
+}
+
 /* Whether a WebSocket is needed. */
 gboolean
 tcp_link_has_use (TcpLink *self)
@@ -527,6 +537,33 @@ link_make_uri (TcpLink *self)
   return self->route != NULL ? tcp_uri_add_query (self->uri, "route", self->route) : g_uri_ref (self->uri);
 }
 
+/* The TCP client has left before the answer of the gateway. */
+static void
+link_part (TcpLink       *self,
+           TcpDialResult *result)
+{
+  self->parting = FALSE;
+  if (result->channel != NULL && result->resumable)
+    {
+      link_dismiss (result->channel);
+    }
+  else if (result->channel != NULL)
+    {
+      tcp_session_set_foreign (self->session, result->foreign);
+      tcp_channel_close (result->channel, tcp_session_get_reset_code (self->session), "the TCP client broke the connection");
+      tcp_channel_resume (result->channel);
+    }
+  link_end (self, NULL);
+}
+
+static void
+on_sent (gpointer user_data)
+{
+  TcpLink *self = user_data;
+
+  self->sent = TRUE;
+}
+
 static void
 on_dialled (TcpDialResult *result,
             gpointer       user_data)
@@ -534,6 +571,11 @@ on_dialled (TcpDialResult *result,
   TcpLink *self = user_data;
 
   g_clear_object (&self->dialling);
+  if (self->parting)
+    {
+      link_part (self, result);
+      return;
+    }
   if (result->channel == NULL)
     {
       link_dial_failed (self, result);
@@ -578,8 +620,9 @@ link_dial (TcpLink *self)
   link_stop_trying (self);
   link_set_state (self, TCP_TUNNEL_STATE_CONNECTING);
   self->dialling = g_cancellable_new ();
+  self->sent = FALSE;
   self->token_serial = tcp_dialer_get_token_serial (self->dialer);
-  tcp_dialer_dial (self->dialer, uri, self->dialling, on_dialled, self);
+  tcp_dialer_dial (self->dialer, uri, self->dialling, on_sent, on_dialled, self);
 }
 
 /* Callbacks of the session */
@@ -622,6 +665,17 @@ on_stream_connected (TcpSession *session,
   self->callbacks.stream_connected (self, stream, self->user_data);
 }
 
+/* The gateway may have connected to its target already. In the protocol raw it would keep that connection for a client
+ * that comes back, so the WebSocket is not given up, but closed once it is open. Other protocols connect to no target
+ * before the client has sent a message. */
+static gboolean
+link_has_to_part (TcpLink *self)
+{
+  return self->capacity != TCP_LINK_MANY && !self->closed && self->dialling != NULL && self->sent &&
+         tcp_session_get_protocol (self->session) == NULL &&
+         self->settings->common.resumption != TCP_TUNNEL_RESUMPTION_REQUIRED;
+}
+
 static void
 on_stream_closed (TcpSession   *session,
                   TcpStream    *stream,
@@ -630,6 +684,8 @@ on_stream_closed (TcpSession   *session,
 {
   TcpLink *self = user_data;
 
+  if (session == self->session && link_has_to_part (self))
+    self->parting = TRUE;
   if (self->services != NULL)
     tcp_services_stream_closed (self->services, stream);
   self->callbacks.stream_closed (self, stream, error, self->user_data);
@@ -641,10 +697,10 @@ on_stream_closed (TcpSession   *session,
     return;
 
   /* The end may not have been reported to the gateway yet. */
-  if (!tcp_session_wants_channel (session))
+  if (!tcp_session_wants_channel (session) && !self->parting)
     link_stop_trying (self);
   link_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
-  if (tcp_session_get_channel (session) == NULL && !tcp_session_wants_channel (session))
+  if (tcp_session_get_channel (session) == NULL && !tcp_session_wants_channel (session) && !self->parting)
     link_end (self, NULL);
 }
 

@@ -92,6 +92,7 @@ TcpLinkCapacity tcp_link_get_capacity (TcpLink *self);
 TcpTunnelState tcp_link_get_state (TcpLink *self);
 gboolean tcp_link_has_use (TcpLink *self);
 gboolean tcp_link_is_leftover (TcpLink *self);
+gboolean tcp_link_is_parting (TcpLink *self);
 gboolean tcp_link_is_draining (TcpLink *self);
 void tcp_link_stay_single (TcpLink *self);
 gboolean tcp_link_waits_for_token (TcpLink *self);

@@ -149,7 +149,7 @@ links_leave_behind (TcpLinks *self,
                     TcpLink  *link)
 {
   if (link != self->link || tcp_link_get_capacity (link) != TCP_LINK_UNDECIDED || !tcp_link_is_leftover (link) ||
-      !tcp_link_has_use (link))
+      (!tcp_link_has_use (link) && !tcp_link_is_parting (link)))
     return;
 
   tcp_link_stay_single (link);

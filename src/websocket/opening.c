@@ -13,6 +13,7 @@
 
 typedef struct
 {
+  TcpOpeningSentFunc sent_func;
   TcpOpeningFunc func;
   gpointer user_data;
   GDestroyNotify free_func;
@@ -37,6 +38,7 @@ typedef struct
   TcpWatch *watch; /* from the request on */
   GString *request;
   gsize written;
+  gboolean sent; /* the whole request */
   char key[32];
   TcpAnswer answer;
 
@@ -275,6 +277,16 @@ opening_read (Opening  *self,
 }
 
 static void
+opening_report_sent (Opening *self)
+{
+  if (self->sent || g_cancellable_is_cancelled (self->caller))
+    return;
+
+  self->sent = TRUE;
+  self->sent_func (self->user_data);
+}
+
+static void
 on_ready (GIOCondition condition,
           gpointer     user_data)
 {
@@ -285,6 +297,8 @@ on_ready (GIOCondition condition,
 
   if (!opening_write (self, &write_error))
     blocked = g_error_matches (write_error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+  else
+    opening_report_sent (self);
 
   if (opening_read (self, &error))
     {
@@ -519,6 +533,7 @@ opening_connect_to_name (Opening        *self,
 void
 tcp_open_websocket (const TcpOpeningOptions *options,
                     GCancellable            *cancellable,
+                    TcpOpeningSentFunc       sent,
                     TcpOpeningFunc           func,
                     gpointer                 user_data,
                     GDestroyNotify           free_func)
@@ -528,6 +543,7 @@ tcp_open_websocket (const TcpOpeningOptions *options,
   int port = g_uri_get_port (options->uri);
   const char *host;
 
+  self->sent_func = sent;
   self->func = func;
   self->user_data = user_data;
   self->free_func = free_func;

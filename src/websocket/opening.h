@@ -65,8 +65,13 @@ typedef struct
 typedef void (*TcpOpeningFunc) (const TcpOpeningResult *result,
                                 gpointer                user_data);
 
+/* Called when the whole request was sent: from then on the server may act on it. Not called once the cancellable was
+ * cancelled. */
+typedef void (*TcpOpeningSentFunc) (gpointer user_data);
+
 void tcp_open_websocket (const TcpOpeningOptions *options,
                          GCancellable            *cancellable,
+                         TcpOpeningSentFunc       sent,
                          TcpOpeningFunc           func,
                          gpointer                 user_data,
                          GDestroyNotify           free_func);

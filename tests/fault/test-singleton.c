@@ -338,6 +338,38 @@ test_client_resets (void)
   WAIT_UNTIL (fixture->recorder->last_state == TCP_TUNNEL_STATE_DISCONNECTED);
 }
 
+/* The gateway has connected to its target, and its answer has not arrived yet. The target's connection ends although the
+ * gateway would keep it for a client that comes back, and the next client is served. */
+static void
+test_client_resets_while_opening (void)
+{
+  static const TcpTunnelMode modes[] = { TCP_TUNNEL_MODE_SINGLETON, TCP_TUNNEL_MODE_PARALLEL, TCP_TUNNEL_MODE_AUTO };
+
+  for (guint i = 0; i < G_N_ELEMENTS (modes); i++)
+    {
+      g_autoptr (Target) target = target_new_echo ();
+      g_autoptr (Fixture) fixture = fixture_new (target, modes[i], FIXTURE_PROXY);
+      int fd;
+
+      fixture_start (fixture);
+      fault_proxy_stall (fixture->proxy, FAULT_DOWN, TRUE);
+      fd = client_connect (fixture_get_port (fixture));
+      client_write (fd, "hello", 5);
+      g_assert_true (target_wait_accepted (target, 1));
+      client_reset (fd);
+      WAIT_UNTIL (fixture->recorder->closed == 1);
+      g_assert_error (fixture->recorder->closed_error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_RESET);
+
+      fault_proxy_stall (fixture->proxy, FAULT_DOWN, FALSE);
+      g_assert_true (target_wait_open (target, 0));
+      g_assert_cmpuint (target_get_counters (target).resets, ==, 1);
+      fd = client_connect (fixture_get_port (fixture));
+      client_round_trip (fd, "next");
+      client_reset (fd);
+      WAIT_UNTIL (fixture->recorder->closed == 2);
+    }
+}
+
 static void
 test_target_resets (void)
 {
@@ -474,6 +506,7 @@ main (int argc,
   g_test_add_func ("/singleton/waits-while-away", test_waits_while_away);
   g_test_add_func ("/singleton/session-expired", test_session_expired);
   g_test_add_func ("/singleton/client-resets", test_client_resets);
+  g_test_add_func ("/singleton/client-resets-while-opening", test_client_resets_while_opening);
   g_test_add_func ("/singleton/target-resets", test_target_resets);
   g_test_add_func ("/singleton/target-refused", test_target_refused);
   g_test_add_func ("/singleton/reset-on-loss", test_reset_on_loss);

@@ -69,7 +69,7 @@ static const TcpSetting rows[] = {
    *
    * Since: 1.0
    */
-  { "hostname", SETTING (STRING, hostname), .text = "127.0.0.1" },
+  { "hostname", SETTING (STRING, where.hostname), .text = "127.0.0.1" },
 
   /**
    * TcpEndpoint:port:
@@ -79,7 +79,7 @@ static const TcpSetting rows[] = {
    *
    * Since: 1.0
    */
-  { "port", SETTING (UINT, port), .maximum = G_MAXUINT16 },
+  { "port", SETTING (UINT, where.port), .maximum = G_MAXUINT16 },
 
   /**
    * TcpEndpoint:socket-path:
@@ -103,7 +103,7 @@ static const TcpSetting rows[] = {
    *
    * Since: 1.0
    */
-  { "socket-path", SETTING (STRING, socket_path) },
+  { "socket-path", SETTING (STRING, where.socket_path) },
 
   /**
    * TcpEndpoint:socket:
@@ -130,7 +130,7 @@ static const TcpSetting rows[] = {
    *
    * Since: 1.0
    */
-  { "socket", SETTING (OBJECT, socket), .type = g_socket_get_type },
+  { "socket", SETTING (OBJECT, where.socket), .type = g_socket_get_type },
 
   /**
    * TcpEndpoint:resumption:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "endpoint/setting.h"
+#include "io/port.h"
 
 G_BEGIN_DECLS
 
@@ -12,10 +13,7 @@ typedef struct
 {
   char *name;
   TcpTunnelLogLevel log_level;
-  char *hostname;
-  guint port;
-  char *socket_path; /* instead of hostname and port */
-  GSocket *socket;   /* instead of all three */
+  TcpPortSpec where; /* it listens */
   TcpTunnelResumption resumption;
   guint connect_timeout;    /* in ms */
   guint keepalive_interval; /* in ms */

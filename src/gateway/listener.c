@@ -17,9 +17,7 @@
 #include "gateway/proxy-header.h"
 #include "gateway/tls-queue.h"
 #include "gateway/tokens.h"
-#include "io/acceptor.h"
 #include "io/descriptors.h"
-#include "io/listen.h"
 #include "io/reactor.h"
 
 /* The time for a connection to become a WebSocket, by default, and the time until its first byte, in ms. */
@@ -62,8 +60,6 @@ struct _TcpListener
   TcpLog *log;
   TcpLogLimit *refusals;
   TcpCounters *counters;
-  TcpAcceptor *acceptor;
-  gboolean is_local;
 
   GQueue pending; /* of Pending, oldest first */
   guint max_pending;
@@ -92,6 +88,7 @@ typedef struct
   GInetAddress *address; /* of the client, or else of the origin */
   guint16 port; /* likewise; 0 if it is not known */
   gboolean proxied; /* a proxy has reported the address */
+  gboolean is_local; /* it came through a Unix socket, to which only programs of this user connect, such as a proxy */
   Stage stage;
   GSocket *socket;
   TcpTransport transport; /* has TLS after the handshake */
@@ -257,12 +254,12 @@ pending_begin (Pending *self)
 
 /* @address is NULL if it is not known, for example that of a Unix socket. */
 static TcpOrigin *
-listener_get_origin (TcpListener  *self,
-                     GInetAddress *address)
+pending_get_origin (Pending      *self,
+                    GInetAddress *address)
 {
-  gboolean trusted = address != NULL ? tcp_networks_contain (self->proxies, address) : self->is_local;
+  gboolean trusted = address != NULL ? tcp_networks_contain (self->listener->proxies, address) : self->is_local;
 
-  return tcp_origins_get (self->origins, address, trusted);
+  return tcp_origins_get (self->listener->origins, address, trusted);
 }
 
 /* The header of a trusted proxy identifies the client. */
@@ -281,7 +278,7 @@ pending_find_client (Pending          *self,
                        "does not write.");
   if (address != NULL)
     {
-      self->client = listener_get_origin (self->listener, address);
+      self->client = pending_get_origin (self, address);
       g_clear_object (&self->address);
       self->address = address;
       self->port = 0;
@@ -672,7 +669,7 @@ pending_set_source (Pending        *self,
   self->address = tcp_address_get (source);
   self->port = tcp_address_get_port (source);
   self->proxied = TRUE;
-  self->origin = listener_get_origin (self->listener, self->address);
+  self->origin = pending_get_origin (self, self->address);
   tcp_origins_release (self->listener->origins, proxy, tcp_now ());
 }
 
@@ -715,7 +712,7 @@ on_proxy_readable (GIOCondition condition,
   pending_begin_stream (self);
 }
 
-/* The port */
+/* The ports */
 
 static void
 on_accepted (GSocketConnection *connection,
@@ -736,7 +733,8 @@ on_accepted (GSocketConnection *connection,
   tcp_timer_set (pending->deadline, now + MIN (self->timeout, FIRST_BYTE_TIMEOUT) * G_TIME_SPAN_MILLISECOND);
   pending->address = tcp_address_get (remote);
   pending->port = tcp_address_get_port (remote);
-  pending->origin = listener_get_origin (self, pending->address);
+  pending->is_local = g_socket_get_family (pending->socket) == G_SOCKET_FAMILY_UNIX;
+  pending->origin = pending_get_origin (pending, pending->address);
   pending->link.data = pending;
   g_queue_push_tail_link (&self->pending, &pending->link);
   tcp_counters_add (self->counters, accepted_connections);
@@ -786,23 +784,12 @@ tcp_listener_new (const TcpListenerOptions   *options,
   return self;
 }
 
-/* @is_local: the sockets are Unix sockets, to which only programs of this user connect, such as a proxy. */
+/* Accepts the connections of a port that listens, which must be freed before the listener. */
 void
-tcp_listener_open (TcpListener *self,
-                   GPtrArray   *sockets,
-                   gboolean     is_local)
+tcp_listener_accept (TcpListener *self,
+                     TcpPort     *port)
 {
-  self->is_local = is_local;
-  self->acceptor = tcp_acceptor_new (sockets, self->log, on_accepted, self);
-}
-
-/* While it rests, new connections wait in the backlog. */
-void
-tcp_listener_set_resting (TcpListener *self,
-                          gboolean     resting)
-{
-  if (self->acceptor != NULL)
-    tcp_acceptor_set_resting (self->acceptor, resting);
+  tcp_port_accept (port, on_accepted, self);
 }
 
 /* Whether there is a connection that may still become a WebSocket. */
@@ -813,14 +800,6 @@ tcp_listener_has_pending (TcpListener *self)
     if (((Pending *) l->data)->stage != STAGE_REFUSED)
       return TRUE;
   return FALSE;
-}
-
-/* Returns the descriptor of a socket, by its index from 0; -1 beyond the last. */
-int
-tcp_listener_get_descriptor (TcpListener *self,
-                             guint        index)
-{
-  return self->acceptor != NULL ? tcp_acceptor_get_descriptor (self->acceptor, index) : -1;
 }
 
 /* Replaces the certificates of a listener with TLS. */
@@ -835,8 +814,6 @@ tcp_listener_set_certificates (TcpListener     *self,
 void
 tcp_listener_free (TcpListener *self)
 {
-  g_clear_pointer (&self->acceptor, tcp_acceptor_free);
-
   while (self->pending.length > 0)
     pending_end (self->pending.head->data);
   g_clear_pointer (&self->tls, tcp_tls_queue_free);

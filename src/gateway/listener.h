@@ -12,11 +12,12 @@
 #include "gateway/upgrade.h"
 #include "io/buffered-connection.h"
 #include "io/log-limit.h"
+#include "io/port.h"
 #include "websocket/group.h"
 
 G_BEGIN_DECLS
 
-/* The port of a gateway. It accepts TCP connections, handles TLS if there is a certificate, reads the head of the
+/* The ports of a gateway. It accepts their connections, handles TLS if there is a certificate, reads the head of the
  * request and answers it. A pending connection, one that is not a WebSocket yet, has a deadline, and their number is
  * limited: beyond that, each new one evicts another. So silent connections do not make others wait. */
 typedef struct _TcpListener TcpListener;
@@ -58,17 +59,12 @@ typedef struct
 TcpListener *tcp_listener_new (const TcpListenerOptions   *options,
                                const TcpListenerCallbacks *callbacks,
                                gpointer                    user_data);
-void tcp_listener_open (TcpListener *self,
-                        GPtrArray   *sockets,
-                        gboolean     is_local);
+void tcp_listener_accept (TcpListener *self,
+                          TcpPort     *port);
 void tcp_listener_set_certificates (TcpListener     *self,
                                     GTlsCertificate *certificate,
                                     GTlsDatabase    *client_ca);
-void tcp_listener_set_resting (TcpListener *self,
-                               gboolean     resting);
 gboolean tcp_listener_has_pending (TcpListener *self);
-int tcp_listener_get_descriptor (TcpListener *self,
-                                 guint        index);
 void tcp_listener_free (TcpListener *self);
 
 G_END_DECLS

@@ -2,7 +2,6 @@
 
 #include "gateway/server.h"
 
-#include <gio/gunixsocketaddress.h>
 #include <stdatomic.h>
 
 #include "base/i18n.h"
@@ -14,9 +13,7 @@
 #include "gateway/listener.h"
 #include "gateway/shard.h"
 #include "io/heritage.h"
-#include "io/listen.h"
-#include "io/listen-socket.h"
-#include "io/listen-unix.h"
+#include "io/port.h"
 #include "io/reactor.h"
 
 struct _TcpServer
@@ -29,9 +26,9 @@ struct _TcpServer
   GMutex reloading;      /* held while a reload takes effect, after it has read its files */
 
   /* from here on only used on the I/O thread */
-  GCancellable *resolving;
+  GCancellable *trying; /* the certificate */
   TcpListener *listener;
-  TcpSocketFile socket_file; /* of a Unix socket */
+  GPtrArray *ports; /* of TcpPort */
   TcpChannelGroup *channels; /* for the TLS handshakes */
   TcpShard **shards;         /* NULL until needed; also closed by other threads */
   guint n_shards;
@@ -247,6 +244,15 @@ on_goodbyes_said (gpointer user_data)
   tcp_server_unref (self);
 }
 
+/* While it rests, new connections wait in the backlog. */
+static void
+server_set_resting (TcpServer *self,
+                    gboolean   resting)
+{
+  for (guint i = 0; i < self->ports->len; i++)
+    tcp_port_set_resting (self->ports->pdata[i], resting);
+}
+
 /* Resumes what it had suspended, or gives up suspending. */
 static void
 server_go_on (TcpServer *self)
@@ -258,7 +264,7 @@ server_go_on (TcpServer *self)
 
   tcp_snapshot_set_leaving (self->snapshot, FALSE);
   g_clear_pointer (&self->snapshot, tcp_snapshot_unref);
-  tcp_listener_set_resting (self->listener, FALSE);
+  server_set_resting (self, FALSE);
   if (!self->suspended)
     return;
 
@@ -283,10 +289,10 @@ server_shut_down (TcpServer *self)
   if (self->channels == NULL)
     return;
 
-  g_cancellable_cancel (self->resolving);
+  g_cancellable_cancel (self->trying);
   g_array_set_size (self->drains, 0);
   tcp_timer_clear (&self->drain_deadline);
-  tcp_socket_file_remove (&self->socket_file);
+  g_ptr_array_set_size (self->ports, 0);
   g_clear_pointer (&self->listener, tcp_listener_free);
   for (guint i = 0; i < self->n_shards; i++)
     if (self->shards[i] != NULL)
@@ -317,7 +323,7 @@ server_warn_of_address (TcpServer      *self,
   GInetAddress *host;
   g_autofree char *text = NULL;
 
-  if (self->shared->settings->tls_certificate != NULL || !G_IS_INET_SOCKET_ADDRESS (address))
+  if (!G_IS_INET_SOCKET_ADDRESS (address))
     return FALSE;
   host = g_inet_socket_address_get_address (G_INET_SOCKET_ADDRESS (address));
   if (g_inet_address_get_is_loopback (host))
@@ -329,60 +335,81 @@ server_warn_of_address (TcpServer      *self,
   return TRUE;
 }
 
+/* One warning is enough for a port. */
 static void
-on_resolved (GObject      *object,
-             GAsyncResult *result,
-             gpointer      user_data)
+server_warn_of_port (TcpServer *self,
+                     TcpPort   *port)
 {
-  TcpServer *self;
-  g_autoptr (GSocketAddress) effective = NULL;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) addresses = tcp_resolve_finish (result, &error);
-  g_autoptr (GPtrArray) sockets = NULL;
+  GSocket *socket;
 
-  if (g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+  if (self->shared->settings->tls_certificate != NULL)
     return;
-
-  self = user_data;
-  if (addresses != NULL)
-    sockets = tcp_listen (addresses, self->shared->log, &error);
-  if (sockets != NULL)
-    effective = g_socket_get_local_address (sockets->pdata[0], &error);
-  if (effective != NULL)
+  for (guint i = 0; (socket = tcp_port_get_socket (port, i)) != NULL; i++)
     {
-      tcp_listener_open (self->listener, sockets, FALSE);
-      for (guint i = 0; i < addresses->len && !server_warn_of_address (self, addresses->pdata[i]); i++)
-        ;
-      server_report_started (self, effective, NULL);
-    }
-  else
-    {
-      const TcpEndpointSettings *settings = &self->shared->settings->common;
-      g_autoptr (GError) why = tcp_listen_error (settings->hostname, settings->port, error);
+      g_autoptr (GSocketAddress) address = g_socket_get_local_address (socket, NULL);
 
-      server_shut_down (self);
-      server_report_started (self, NULL, why);
+      if (server_warn_of_address (self, address))
+        return;
     }
 }
 
 static void
-server_listen_unix (TcpServer *self)
+server_fail (TcpServer    *self,
+             const GError *error)
 {
-  const char *path = self->shared->settings->common.socket_path;
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GPtrArray) sockets = tcp_listen_unix (path, &self->socket_file, &error);
-  g_autoptr (GSocketAddress) address = NULL;
+  server_shut_down (self);
+  server_report_started (self, NULL, error);
+}
 
-  if (sockets != NULL)
-    {
-      address = g_unix_socket_address_new (path);
-      tcp_listener_open (self->listener, sockets, TRUE);
-    }
+/* Returns the address of the first port. */
+static GSocketAddress *
+server_get_address (TcpServer *self)
+{
+  return tcp_port_get_address (self->ports->pdata[0]);
+}
+
+static void
+server_accept (TcpServer *self)
+{
+  for (guint i = 0; i < self->ports->len; i++)
+    tcp_listener_accept (self->listener, self->ports->pdata[i]);
+}
+
+/* All ports are open. */
+static void
+server_serve (TcpServer *self)
+{
+  for (guint i = 0; i < self->ports->len; i++)
+    server_warn_of_port (self, self->ports->pdata[i]);
+  server_accept (self);
+  server_report_started (self, server_get_address (self), NULL);
+}
+
+static void server_listen (TcpServer *self);
+
+static void
+on_listening (const GError *error,
+              gpointer      user_data)
+{
+  TcpServer *self = user_data;
+
+  if (error != NULL)
+    server_fail (self, error);
   else
-    {
-      server_shut_down (self);
-    }
-  server_report_started (self, address, error);
+    server_listen (self);
+}
+
+/* Listens on the next of its ports. */
+static void
+server_listen (TcpServer *self)
+{
+  for (guint i = 0; i < self->ports->len; i++)
+    if (!tcp_port_is_listening (self->ports->pdata[i]))
+      {
+        tcp_port_listen_async (self->ports->pdata[i], on_listening, self);
+        return;
+      }
+  server_serve (self);
 }
 
 /* State of another process */
@@ -399,11 +426,14 @@ server_find_account (TcpServer  *self,
   return granted || tcp_roster_has (tcp_access_get_roster (access), name) ? tcp_access_get_account (access, name) : NULL;
 }
 
-static GPtrArray *
-server_inherit_listeners (TcpServer *self)
+static TcpPort *
+server_inherit_port (TcpServer *self)
 {
   g_autoptr (GVariant) listeners = g_variant_get_child_value (self->heritage->gateway, 0);
   g_autoptr (GPtrArray) sockets = g_ptr_array_new_with_free_func (g_object_unref);
+  g_autofree char *path = NULL;
+  TcpSocketFile file = { 0 };
+  gboolean has_file;
 
   for (gsize i = 0; i < g_variant_n_children (listeners); i++)
     {
@@ -417,26 +447,23 @@ server_inherit_listeners (TcpServer *self)
         return NULL;
       g_ptr_array_add (sockets, socket);
     }
-  return sockets->len > 0 ? g_steal_pointer (&sockets) : NULL;
+  g_variant_get_child (self->heritage->gateway, 1, "m(stt)", &has_file, &path, &file.device, &file.inode);
+  file.path = path;
+  return sockets->len > 0 ? tcp_port_new_inherited (sockets, &file, self->shared->log) : NULL;
 }
 
 static void
 server_restore_own (TcpServer *self)
 {
   TcpStatus *status = self->shared->status;
-  g_autoptr (GVariant) file = NULL;
-  g_autoptr (GVariant) parts = NULL;
   guint64 connections;
   guint64 sent;
   guint64 received;
   guint64 resumes;
   guint64 replayed;
 
-  g_variant_get (self->heritage->gateway, "(@a(it)@m(stt)ttttt)", NULL, &file, &connections, &sent, &received, &resumes,
+  g_variant_get (self->heritage->gateway, "(@a(it)@m(stt)ttttt)", NULL, NULL, &connections, &sent, &received, &resumes,
                  &replayed);
-  parts = g_variant_get_maybe (file);
-  if (parts != NULL)
-    g_variant_get (parts, "(stt)", &self->socket_file.path, &self->socket_file.device, &self->socket_file.inode);
   tcp_status_add (status, total_connections, connections);
   tcp_status_add (status, bytes_sent, sent);
   tcp_status_add (status, bytes_received, received);
@@ -497,62 +524,36 @@ server_restore_gone (TcpServer *self)
 static void
 server_restore (TcpServer *self)
 {
-  g_autoptr (GPtrArray) sockets = server_inherit_listeners (self);
-  g_autoptr (GSocketAddress) address = NULL;
+  TcpPort *port = server_inherit_port (self);
   g_autoptr (GError) error = NULL;
 
-  if (sockets != NULL)
-    address = g_socket_get_local_address (sockets->pdata[0], NULL);
-  if (address == NULL)
+  if (port == NULL)
     {
-      server_shut_down (self);
       error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN,
                                    _("the sockets of the former gateway process no longer exist"));
-      server_report_started (self, NULL, error);
+      server_fail (self, error);
       return;
     }
 
+  g_ptr_array_add (self->ports, port);
   server_restore_own (self);
-  server_report_started (self, address, NULL);
+  server_report_started (self, server_get_address (self), NULL);
   server_restore_gone (self);
   server_restore_clients (self);
-  tcp_listener_open (self->listener, sockets, G_IS_UNIX_SOCKET_ADDRESS (address));
+  server_accept (self);
   g_clear_pointer (&self->heritage, tcp_heritage_unref);
 }
 
 static void
-server_listen_socket (TcpServer *self)
+server_open (TcpServer *self)
 {
-  g_autoptr (GError) error = NULL;
-  g_autoptr (GSocketAddress) address = NULL;
-  g_autoptr (GPtrArray) sockets =
-      tcp_listen_socket (self->shared->settings->common.socket, self->shared->log, &address, &error);
-
-  if (sockets != NULL)
-    {
-      tcp_listener_open (self->listener, sockets, G_IS_UNIX_SOCKET_ADDRESS (address));
-      server_warn_of_address (self, address);
-    }
-  else
-    {
-      server_shut_down (self);
-    }
-  server_report_started (self, address, error);
-}
-
-static void
-server_listen (TcpServer *self)
-{
-  const TcpEndpointSettings *settings = &self->shared->settings->common;
-
   if (self->heritage != NULL)
-    server_restore (self);
-  else if (settings->socket != NULL)
-    server_listen_socket (self);
-  else if (settings->socket_path != NULL)
-    server_listen_unix (self);
-  else
-    tcp_resolve (settings->hostname, settings->port, self->resolving, on_resolved, self);
+    {
+      server_restore (self);
+      return;
+    }
+  g_ptr_array_add (self->ports, tcp_port_new (&self->shared->settings->common.where, self->shared->log));
+  server_listen (self);
 }
 
 static void
@@ -568,12 +569,11 @@ on_certificate_tried (GObject      *object,
   if (tcp_certificate_try_finish (result, &error))
     {
       tcp_certificate_warn (self->shared->settings->tls_certificate, now, self->shared->log);
-      server_listen (self);
+      server_open (self);
     }
   else if (!g_error_matches (error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
     {
-      server_shut_down (self);
-      server_report_started (self, NULL, error);
+      server_fail (self, error);
     }
   /* The server may end now. */
   tcp_channel_group_leave (group);
@@ -605,15 +605,16 @@ server_do_start (gpointer data)
   self->drains = g_array_new (FALSE, FALSE, sizeof (guint64));
   self->drain_deadline = tcp_timer_new (on_drain_deadline, self);
 
-  self->resolving = g_cancellable_new ();
+  self->ports = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_port_free);
+  self->trying = g_cancellable_new ();
   if (self->shared->settings->tls_certificate != NULL)
     {
       tcp_channel_group_enter (self->channels);
-      tcp_certificate_try (self->shared->settings->tls_certificate, self->resolving, on_certificate_tried, self);
+      tcp_certificate_try (self->shared->settings->tls_certificate, self->trying, on_certificate_tried, self);
     }
   else
     {
-      server_listen (self);
+      server_open (self);
     }
 }
 
@@ -695,8 +696,7 @@ server_do_cancel (gpointer data)
     return;
 
   error = g_error_new_literal (G_IO_ERROR, G_IO_ERROR_CANCELLED, _("the start of the gateway was cancelled"));
-  server_shut_down (self);
-  server_report_started (self, NULL, error);
+  server_fail (self, error);
 }
 
 /* Suspending, so that another process can continue */
@@ -751,15 +751,18 @@ static void
 server_save (TcpServer *self)
 {
   TcpStatus *status = self->shared->status;
-  const TcpSocketFile *file = &self->socket_file;
+  TcpPort *port = self->ports->pdata[0];
+  const TcpSocketFile *file = tcp_port_get_file (port);
   g_autoptr (GVariant) record = NULL;
   GVariantBuilder listeners;
   GVariant *parts = file->path != NULL ? g_variant_new ("(stt)", file->path, file->device, file->inode) : NULL;
-  int fd;
+  GSocket *socket;
 
   g_variant_builder_init (&listeners, G_VARIANT_TYPE ("a(it)"));
-  for (guint i = 0; (fd = tcp_listener_get_descriptor (self->listener, i)) >= 0; i++)
+  for (guint i = 0; (socket = tcp_port_get_socket (port, i)) != NULL; i++)
     {
+      int fd = g_socket_get_fd (socket);
+
       g_variant_builder_add (&listeners, "(it)", fd, tcp_socket_get_inode (fd));
       tcp_snapshot_add_socket (self->snapshot, fd, TRUE, TRUE);
     }
@@ -873,7 +876,7 @@ server_do_suspend (gpointer data)
   self->snapshot = tcp_snapshot_ref (server->snapshot);
   self->timer = tcp_timer_new (on_pending_due, self);
   self->deadline = tcp_now () + PENDING_TIME;
-  tcp_listener_set_resting (server->listener, TRUE);
+  server_set_resting (server, TRUE);
   suspension_do_stop (self);
 }
 
@@ -949,7 +952,8 @@ tcp_server_unref (TcpServer *self)
   g_free (self->shards);
   g_clear_pointer (&self->drains, g_array_unref);
   g_clear_pointer (&self->principals, g_ptr_array_unref);
-  g_clear_object (&self->resolving);
+  g_clear_pointer (&self->ports, g_ptr_array_unref);
+  g_clear_object (&self->trying);
   /* It was not started. */
   if (self->heritage != NULL)
     tcp_heritage_reset (self->heritage);

@@ -7,7 +7,6 @@
 #include "gateway/networks.h"
 #include "gateway/policy.h"
 #include "gateway/reverse-ports.h"
-#include "io/listen.h"
 #include "protocol/resumable-frame.h"
 
 /* in bytes, in addition to the memory of each client */
@@ -47,7 +46,7 @@ tcp_gateway_settings_check (const TcpGatewaySettings  *self,
 
   if (policy == NULL)
     return FALSE;
-  if (!tcp_listen_check (self->common.hostname, self->common.socket_path, self->common.socket, error))
+  if (!tcp_port_spec_check (&self->common.where, error))
     return FALSE;
   if (self->path != NULL && *self->path != '/')
     return tcp_invalid (error, _("the path “%s” does not begin with a slash"), self->path);

@@ -9,9 +9,6 @@
 #include <unistd.h>
 #include <tcptunnel/tcptunnel.h>
 #include "base/i18n.h"
-#include "base/invalid.h"
-#include "io/listen-socket.h"
-#include "io/listen-unix.h"
 
 /* The maximum number of addresses of a name to listen on. */
 #define MAX_ADDRESSES 16
@@ -288,33 +285,6 @@ advise_on_listen (const GError *cause)
   if (cause->domain == G_RESOLVER_ERROR || strstr (cause->message, g_strerror (EADDRNOTAVAIL)) != NULL)
     return _("; it has to be an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all that it has");
   return "";
-}
-
-/* Checks the settings for listening: the socket if there is one, otherwise the path if there is one, otherwise the
- * hostname. */
-gboolean
-tcp_listen_check (const char  *hostname,
-                  const char  *socket_path,
-                  GSocket     *socket,
-                  GError     **error)
-{
-  if (socket != NULL)
-    return tcp_listen_socket_check (socket, error);
-  if (socket_path == NULL && (hostname == NULL || *hostname == '\0'))
-    return tcp_invalid (error, _("no address to listen on was given, such as 127.0.0.1"));
-  if (socket_path == NULL)
-    return TRUE;
-
-  if (*socket_path == '\0')
-    return tcp_invalid (error, _("the path of the Unix socket to listen on is empty"));
-  if (strlen (socket_path) > TCP_SOCKET_PATH_MAX)
-    {
-      g_autofree char *name = g_filename_display_name (socket_path);
-
-      return tcp_invalid (error, _("the path of the Unix socket to listen on is too long: %s has %zu bytes, and %d are "
-                                   "possible"), name, strlen (socket_path), TCP_SOCKET_PATH_MAX);
-    }
-  return TRUE;
 }
 
 GError *

@@ -23,10 +23,6 @@ GPtrArray *tcp_resolve_sync (const char  *hostname,
 GPtrArray *tcp_listen (GPtrArray  *addresses,
                        TcpLog     *log,
                        GError    **error);
-gboolean tcp_listen_check (const char  *hostname,
-                           const char  *socket_path,
-                           GSocket     *socket,
-                           GError     **error);
 GError *tcp_listen_error (const char   *hostname,
                           guint         port,
                           const GError *cause);

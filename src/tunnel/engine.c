@@ -10,9 +10,9 @@
 #include "io/descriptors.h"
 #include "io/network.h"
 #include "io/pool.h"
+#include "io/port.h"
 #include "tunnel/links.h"
 #include "tunnel/pipe-opener.h"
-#include "tunnel/port.h"
 #include "tunnel/proxy-client.h"
 #include "websocket/group.h"
 
@@ -28,6 +28,14 @@ typedef struct
   guint serial;
 } TokenChange;
 
+/* A port on which the tunnel listens, and what its clients are connected to. */
+typedef struct
+{
+  TcpEngine *engine; /* not counted: it frees all of them */
+  TcpForwardSpec *spec;
+  TcpPort *port;
+} Listener;
+
 struct _TcpEngine
 {
   gatomicrefcount refs;
@@ -40,7 +48,7 @@ struct _TcpEngine
   TokenChange *_Atomic token_change; /* being passed to the I/O thread, or NULL */
 
   /* from here on only used on the I/O thread */
-  GPtrArray *ports; /* of TcpPort, where it listens */
+  GPtrArray *listeners; /* of Listener */
   GHashTable *proxy_clients; /* of TcpProxyClient, until they end */
   TcpChannelGroup *channels;
   TcpNetwork *network;
@@ -72,9 +80,13 @@ engine_set_state (TcpEngine      *self,
 static GSocketAddress *
 engine_get_address (TcpEngine *self)
 {
-  for (guint i = 0; i < self->ports->len; i++)
-    if (tcp_port_get_spec (self->ports->pdata[i])->id == NULL)
-      return tcp_port_get_address (self->ports->pdata[i]);
+  for (guint i = 0; i < self->listeners->len; i++)
+    {
+      Listener *listener = self->listeners->pdata[i];
+
+      if (listener->spec->id == NULL)
+        return tcp_port_get_address (listener->port);
+    }
   return NULL;
 }
 
@@ -113,8 +125,7 @@ engine_fail (TcpEngine    *self,
     }
 }
 
-static void on_accepted (TcpPort           *port,
-                         GSocketConnection *connection,
+static void on_accepted (GSocketConnection *connection,
                          GSocketAddress    *peer,
                          gpointer           user_data);
 
@@ -125,10 +136,13 @@ engine_accept (TcpEngine *self)
 {
   gboolean connects_first = self->settings->mode == TCP_TUNNEL_MODE_MULTIPLEXED && !self->started;
 
-  for (guint i = 0; i < self->ports->len; i++)
-    if (!tcp_port_is_accepting (self->ports->pdata[i]) &&
-        !(connects_first && tcp_port_get_spec (self->ports->pdata[i])->socket != NULL))
-      tcp_port_accept (self->ports->pdata[i], on_accepted, self);
+  for (guint i = 0; i < self->listeners->len; i++)
+    {
+      Listener *listener = self->listeners->pdata[i];
+
+      if (!tcp_port_is_accepting (listener->port) && !(connects_first && listener->spec->where.socket != NULL))
+        tcp_port_accept (listener->port, on_accepted, listener);
+    }
 }
 
 /* Callbacks of the links */
@@ -386,13 +400,13 @@ engine_serve_proxy_client (TcpEngine           *self,
 }
 
 static void
-on_accepted (TcpPort           *port,
-             GSocketConnection *connection,
+on_accepted (GSocketConnection *connection,
              GSocketAddress    *peer,
              gpointer           user_data)
 {
-  TcpEngine *self = user_data;
-  const TcpForwardSpec *spec = tcp_port_get_spec (port);
+  Listener *listener = user_data;
+  TcpEngine *self = listener->engine;
+  const TcpForwardSpec *spec = listener->spec;
   const char *target = spec->target != NULL ? spec->target : self->settings->target;
 
   if (!tcp_descriptors_suffice (g_socket_get_fd (g_socket_connection_get_socket (connection))))
@@ -407,15 +421,36 @@ on_accepted (TcpPort           *port,
 
 /* Start and end */
 
-static TcpPort *
-engine_add_port (TcpEngine            *self,
-                 const TcpForwardSpec *spec)
+static Listener *
+listener_new (TcpEngine            *engine,
+              const TcpForwardSpec *spec)
 {
-  TcpPort *port = tcp_port_new (spec, self->log);
+  Listener *self = g_new0 (Listener, 1);
 
-  g_ptr_array_add (self->ports, port);
-  return port;
+  self->engine = engine;
+  self->spec = tcp_forward_spec_copy (spec);
+  self->port = tcp_port_new (&spec->where, engine->log);
+  return self;
 }
+
+static void
+listener_set_address (Listener       *self,
+                      GSocketAddress *address)
+{
+  if (self->spec->address != NULL)
+    tcp_forward_address_set (self->spec->address, address);
+}
+
+static void
+listener_free (Listener *self)
+{
+  listener_set_address (self, NULL);
+  tcp_port_free (self->port);
+  tcp_forward_spec_free (self->spec);
+  g_free (self);
+}
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Listener, listener_free)
 
 /* All ports are open. */
 static void
@@ -432,28 +467,35 @@ engine_serve (TcpEngine *self)
 static void engine_listen (TcpEngine *self);
 
 static void
-on_listening (TcpPort      *port,
-              const GError *error,
+on_listening (const GError *error,
               gpointer      user_data)
 {
-  TcpEngine *self = user_data;
+  Listener *listener = user_data;
+  TcpEngine *self = listener->engine;
 
   if (error != NULL)
-    engine_fail (self, error);
-  else
-    engine_listen (self);
+    {
+      engine_fail (self, error);
+      return;
+    }
+  listener_set_address (listener, tcp_port_get_address (listener->port));
+  engine_listen (self);
 }
 
 /* Listens on the next of its ports. */
 static void
 engine_listen (TcpEngine *self)
 {
-  for (guint i = 0; i < self->ports->len; i++)
-    if (!tcp_port_is_listening (self->ports->pdata[i]))
-      {
-        tcp_port_listen_async (self->ports->pdata[i], on_listening, self);
-        return;
-      }
+  for (guint i = 0; i < self->listeners->len; i++)
+    {
+      Listener *listener = self->listeners->pdata[i];
+
+      if (!tcp_port_is_listening (listener->port))
+        {
+          tcp_port_listen_async (listener->port, on_listening, listener);
+          return;
+        }
+    }
   engine_serve (self);
 }
 
@@ -499,7 +541,7 @@ engine_shut_down (TcpEngine    *self,
   self->closed = TRUE;
   tcp_status_set_remote (self->status, NULL, 0);
   g_clear_pointer (&self->network, tcp_network_free);
-  g_ptr_array_set_size (self->ports, 0);
+  g_ptr_array_set_size (self->listeners, 0);
   tcp_links_close (self->links, error);
   /* Clients that had no stream yet. */
   g_hash_table_remove_all (self->proxy_clients);
@@ -581,15 +623,12 @@ tcp_engine_new (const TcpTunnelSettings *settings,
   self->log = tcp_log_ref (log);
   self->status = tcp_status_ref (status);
   self->events = tcp_event_queue_ref (events);
-  self->ports = g_ptr_array_new_with_free_func ((GDestroyNotify) tcp_port_free);
+  self->listeners = g_ptr_array_new_with_free_func ((GDestroyNotify) listener_free);
   self->proxy_clients = g_hash_table_new_full (NULL, NULL, (GDestroyNotify) tcp_proxy_client_free, NULL);
   if (settings->listens && !settings->reverse)
-    engine_add_port (self, &(TcpForwardSpec) { .hostname = settings->common.hostname,
-                                               .port = settings->common.port,
-                                               .socket_path = settings->common.socket_path,
-                                               .socket = settings->common.socket });
+    g_ptr_array_add (self->listeners, listener_new (self, &(TcpForwardSpec) { .where = settings->common.where }));
   for (guint i = 0; forwards != NULL && i < forwards->len; i++)
-    engine_add_port (self, forwards->pdata[i]);
+    g_ptr_array_add (self->listeners, listener_new (self, forwards->pdata[i]));
 
   return self;
 }
@@ -609,7 +648,7 @@ tcp_engine_unref (TcpEngine *self)
 
   if (self->token_change != NULL)
     token_change_free (self->token_change);
-  g_ptr_array_unref (self->ports);
+  g_ptr_array_unref (self->listeners);
   g_hash_table_unref (self->proxy_clients);
   tcp_tunnel_settings_free (self->settings);
   tcp_event_queue_unref (self->events);
@@ -734,16 +773,17 @@ engine_do_add_port (gpointer data)
 {
   PortChange *change = data;
   TcpEngine *self = change->engine;
-  g_autoptr (TcpPort) port = NULL;
+  g_autoptr (Listener) listener = NULL;
 
   /* The port is opened at the next start. */
   if (self->closed)
     return;
 
-  port = tcp_port_new (change->spec, self->log);
-  if (!tcp_port_listen (port, change->addresses, &change->error))
+  listener = listener_new (self, change->spec);
+  if (!tcp_port_listen (listener->port, change->addresses, &change->error))
     return;
-  g_ptr_array_add (self->ports, g_steal_pointer (&port));
+  listener_set_address (listener, tcp_port_get_address (listener->port));
+  g_ptr_array_add (self->listeners, g_steal_pointer (&listener));
   if (self->serving)
     engine_accept (self);
 }
@@ -768,12 +808,12 @@ static void
 engine_do_remove_port (gpointer data)
 {
   PortChange *change = data;
-  GPtrArray *ports = change->engine->ports;
+  GPtrArray *listeners = change->engine->listeners;
 
-  for (guint i = 0; i < ports->len; i++)
-    if (tcp_port_get_spec (ports->pdata[i])->id == change->spec->id)
+  for (guint i = 0; i < listeners->len; i++)
+    if (((Listener *) listeners->pdata[i])->spec->id == change->spec->id)
       {
-        g_ptr_array_remove_index (ports, i);
+        g_ptr_array_remove_index (listeners, i);
         return;
       }
 }

@@ -6,7 +6,6 @@
 #include "base/host-port.h"
 #include "base/lock.h"
 #include "base/ref-count.h"
-#include "io/listen.h"
 
 struct _TcpForwardAddress
 {
@@ -73,9 +72,7 @@ tcp_forward_spec_copy (const TcpForwardSpec *self)
   TcpForwardSpec *copy = g_new (TcpForwardSpec, 1);
 
   *copy = *self;
-  copy->hostname = g_strdup (self->hostname);
-  copy->socket_path = g_strdup (self->socket_path);
-  copy->socket = self->socket != NULL ? g_object_ref (self->socket) : NULL;
+  tcp_port_spec_copy (&copy->where, &self->where);
   copy->target = g_strdup (self->target);
   copy->address = self->address != NULL ? tcp_forward_address_ref (self->address) : NULL;
   return copy;
@@ -84,9 +81,7 @@ tcp_forward_spec_copy (const TcpForwardSpec *self)
 void
 tcp_forward_spec_free (TcpForwardSpec *self)
 {
-  g_free (self->hostname);
-  g_free (self->socket_path);
-  g_clear_object (&self->socket);
+  tcp_port_spec_clear (&self->where);
   g_free (self->target);
   g_clear_pointer (&self->address, tcp_forward_address_unref);
   g_free (self);
@@ -97,7 +92,7 @@ gboolean
 tcp_forward_spec_check (const TcpForwardSpec  *self,
                         GError               **error)
 {
-  if (!tcp_listen_check (self->hostname, self->socket_path, self->socket, error))
+  if (!tcp_port_spec_check (&self->where, error))
     return FALSE;
   if (self->kind != TCP_FORWARD_KIND_TARGET || self->target == NULL)
     return TRUE;

@@ -4,6 +4,7 @@
 
 #include <gio/gio.h>
 #include <tcptunnel/tcptunnel.h>
+#include "io/port.h"
 
 G_BEGIN_DECLS
 
@@ -22,10 +23,7 @@ typedef struct
 {
   gconstpointer id;  /* identifies the port; NULL for the tunnel's own */
   TcpForwardKind kind;
-  char *hostname;
-  guint port;
-  char *socket_path; /* instead of hostname and port */
-  GSocket *socket;   /* instead of all three */
+  TcpPortSpec where;
   char *target;      /* NULL for that of the tunnel; for TCP_FORWARD_KIND_TARGET */
   TcpForwardAddress *address; /* nullable */
 } TcpForwardSpec;

@@ -70,19 +70,19 @@ tcp_forward_get_property (GObject    *object,
       break;
 
     case PROP_HOSTNAME:
-      g_value_set_string (value, self->spec.hostname);
+      g_value_set_string (value, self->spec.where.hostname);
       break;
 
     case PROP_PORT:
-      g_value_set_uint (value, self->spec.port);
+      g_value_set_uint (value, self->spec.where.port);
       break;
 
     case PROP_SOCKET_PATH:
-      g_value_set_string (value, self->spec.socket_path);
+      g_value_set_string (value, self->spec.where.socket_path);
       break;
 
     case PROP_SOCKET:
-      g_value_set_object (value, self->spec.socket);
+      g_value_set_object (value, self->spec.where.socket);
       break;
 
     case PROP_TARGET:
@@ -140,21 +140,21 @@ tcp_forward_set_property (GObject      *object,
       break;
 
     case PROP_HOSTNAME:
-      changed = replace_string (&self->spec.hostname, value);
+      changed = replace_string (&self->spec.where.hostname, value);
       break;
 
     case PROP_PORT:
-      changed = replace_number (&self->spec.port, g_value_get_uint (value));
+      changed = replace_number (&self->spec.where.port, g_value_get_uint (value));
       break;
 
     case PROP_SOCKET_PATH:
-      changed = replace_string (&self->spec.socket_path, value);
+      changed = replace_string (&self->spec.where.socket_path, value);
       break;
 
     case PROP_SOCKET:
-      former = self->spec.socket;
-      self->spec.socket = g_value_dup_object (value);
-      changed = former != self->spec.socket;
+      former = self->spec.where.socket;
+      self->spec.where.socket = g_value_dup_object (value);
+      changed = former != self->spec.where.socket;
       break;
 
     case PROP_TARGET:
@@ -274,9 +274,7 @@ tcp_forward_finalize (GObject *object)
 {
   TcpForward *self = TCP_FORWARD (object);
 
-  g_free (self->spec.hostname);
-  g_free (self->spec.socket_path);
-  g_clear_object (&self->spec.socket);
+  tcp_port_spec_clear (&self->spec.where);
   g_free (self->spec.target);
   tcp_forward_address_unref (self->spec.address);
   tcp_lock_clear (&self->lock);

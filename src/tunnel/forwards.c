@@ -66,12 +66,12 @@ engine_add (TcpEngine             *engine,
   g_autoptr (GPtrArray) addresses = NULL;
   g_autoptr (GError) local = NULL;
 
-  if (spec->socket_path == NULL && spec->socket == NULL)
+  if (tcp_port_spec_is_hostname (&spec->where))
     {
-      addresses = tcp_resolve_sync (spec->hostname, spec->port, &local);
+      addresses = tcp_resolve_sync (spec->where.hostname, spec->where.port, &local);
       if (addresses == NULL)
         {
-          g_propagate_error (error, tcp_listen_error (spec->hostname, spec->port, local));
+          g_propagate_error (error, tcp_listen_error (spec->where.hostname, spec->where.port, local));
           return FALSE;
         }
     }

@@ -233,10 +233,7 @@ static gboolean
 check_listen (TcpTunnelSettings  *self,
               GError            **error)
 {
-  TcpForwardSpec spec = {
-    .hostname = self->common.hostname, .port = self->common.port, .socket_path = self->common.socket_path,
-    .socket = self->common.socket, .target = self->target
-  };
+  TcpForwardSpec spec = { .where = self->common.where, .target = self->target };
 
   if (self->target != NULL && self->common.resumption == TCP_TUNNEL_RESUMPTION_OFF)
     return tcp_invalid (error, _("the target “%s” cannot be requested: that requires sessions that can be resumed"),

@@ -11,10 +11,10 @@ make (const char *target,
 {
   TcpGatewaySettings *settings = tcp_settings_new (&tcp_gateway_settings);
 
-  g_free (settings->common.hostname);
+  g_free (settings->common.where.hostname);
   g_free (settings->path);
   settings->target = g_strdup (target);
-  settings->common.hostname = g_strdup (hostname);
+  settings->common.where.hostname = g_strdup (hostname);
   settings->path = g_strdup (path);
   return settings;
 }
@@ -89,20 +89,20 @@ test_copy (void)
   settings->token = g_strdup ("token");
   settings->token_file = g_strdup ("/file");
   settings->trusted_proxies = g_strdupv ((char *[]) { (char *) "127.0.0.1", NULL });
-  settings->common.port = 80;
+  settings->common.where.port = 80;
   settings->common.max_connections = 5;
   settings->common.reset_on_loss = TRUE;
   copy = tcp_gateway_settings_copy (settings);
 
   g_assert_true (copy->target != settings->target);
   g_assert_cmpstr (copy->target, ==, "localhost:1");
-  g_assert_cmpstr (copy->common.hostname, ==, "127.0.0.1");
+  g_assert_cmpstr (copy->common.where.hostname, ==, "127.0.0.1");
   g_assert_cmpstr (copy->path, ==, "/a");
   g_assert_cmpstr (copy->token, ==, "token");
   g_assert_cmpstr (copy->token_file, ==, "/file");
   g_assert_true (copy->trusted_proxies != settings->trusted_proxies);
   g_assert_true (g_strv_equal ((const char *const *) copy->trusted_proxies, (const char *const *) settings->trusted_proxies));
-  g_assert_cmpuint (copy->common.port, ==, 80);
+  g_assert_cmpuint (copy->common.where.port, ==, 80);
   g_assert_cmpuint (copy->common.max_connections, ==, 5);
   g_assert_true (copy->common.reset_on_loss);
 }

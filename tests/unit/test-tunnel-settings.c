@@ -316,9 +316,9 @@ test_hostname (void)
 {
   g_autoptr (TcpTunnelSettings) settings = make ("ws://h/");
 
-  g_clear_pointer (&settings->common.hostname, g_free);
+  g_clear_pointer (&settings->common.where.hostname, g_free);
   check_bad (settings, "127.0.0.1");
-  settings->common.hostname = g_strdup ("");
+  settings->common.where.hostname = g_strdup ("");
   check_bad (settings, "127.0.0.1");
 }
 
@@ -401,7 +401,7 @@ test_copy (void)
   g_autoptr (TcpTunnelSettings) copy = NULL;
 
   settings->request_headers = g_strdupv ((char **) headers);
-  settings->common.port = 4711;
+  settings->common.where.port = 4711;
   g_assert_true (tcp_tunnel_settings_check (settings, NULL));
   copy = tcp_tunnel_settings_copy (settings);
 
@@ -409,7 +409,7 @@ test_copy (void)
   g_assert_cmpstr (copy->remote_uri, ==, "ws://h/");
   g_assert_cmpstr (copy->token, ==, "token");
   g_assert_cmpstr (copy->display, ==, "ws://h/");
-  g_assert_cmpuint (copy->common.port, ==, 4711);
+  g_assert_cmpuint (copy->common.where.port, ==, 4711);
   g_assert_cmpstrv (copy->request_headers, headers);
   g_assert_true (tcp_tunnel_settings_check (copy, NULL));
 }

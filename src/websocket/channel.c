@@ -870,6 +870,14 @@ on_keepalive_send (TcpFrameOpcode opcode,
   channel_queue_control (self, buffer->payload - buffer->header, buffer->header + buffer->length);
 }
 
+static gboolean
+on_keepalive_is_behind (gpointer user_data)
+{
+  TcpChannel *self = user_data;
+
+  return self->turn_over;
+}
+
 static void
 on_keepalive_dead (const GError *error,
                    gpointer      user_data)
@@ -879,6 +887,7 @@ on_keepalive_dead (const GError *error,
 
 static const TcpKeepaliveCallbacks keepalive_callbacks = {
   .send = on_keepalive_send,
+  .is_behind = on_keepalive_is_behind,
   .dead = on_keepalive_dead,
 };
 

@@ -32,7 +32,7 @@
  * working path brings acknowledgements, or answers to the probes of a closed window.
  *
  * Only events after the ping count: neither earlier acknowledgements, nor data that had arrived before and was only
- * read since. */
+ * read since. But while data of the peer waits here, as with many busy WebSockets, the answer may be behind it. */
 static gboolean
 has_sign_of_life (TcpKeepalive *self,
                   gint64        now)
@@ -42,11 +42,16 @@ has_sign_of_life (TcpKeepalive *self,
   socklen_t length = sizeof (info);
   int fd = g_socket_get_fd (self->socket);
   int waiting = 0;
+  int unread = 0;
 
+  if (self->callbacks->is_behind (self->user_data))
+    return TRUE;
   if (getsockopt (fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
-      ioctl (fd, SIOCOUTQ, &waiting) < 0)
+      ioctl (fd, SIOCOUTQ, &waiting) < 0 || ioctl (fd, SIOCINQ, &unread) < 0)
     return self->last_received >= self->asked;
 
+  if (unread > 0)
+    return TRUE;
   if (info.tcpi_last_data_recv * G_TIME_SPAN_MILLISECOND < since)
     return TRUE;
   if (waiting == 0)

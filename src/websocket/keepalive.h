@@ -17,6 +17,8 @@ typedef struct
                 gconstpointer  payload,
                 gsize          length,
                 gpointer       user_data);
+  /* Whether data that was read from the socket is not handled yet. */
+  gboolean (*is_behind) (gpointer user_data);
   void (*dead) (const GError *error,
                 gpointer      user_data);
 } TcpKeepaliveCallbacks;

@@ -256,6 +256,46 @@ test_cut (void)
   check_cut (TRUE);
 }
 
+/* While data of the peer waits at this end, in the socket or for its turn, the answer may be behind it. */
+static void
+check_behind (gboolean in_socket)
+{
+  ChannelEndOptions options = { .interval = 0, .timeout = LONG };
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  gint64 asked;
+
+  loopback_pair (fds, 0);
+  end = channel_end_new (fds[0], FALSE, &options);
+  raw = raw_end_new (fds[1]);
+  if (in_socket)
+    raw_end_send (raw, 0x82, TRUE, "x", 1);
+  end->channel->turn_over = !in_socket;
+  wait_for_quiet (end);
+
+  tcp_channel_probe (end->channel, LONG);
+  asked = end->channel->keepalive.asked;
+  wait_for_quiet (end);
+  tcp_channel_probe (end->channel, LONG);
+  g_assert_cmpint (end->channel->keepalive.asked, >, asked);
+
+  /* The end catches up. */
+  asked = end->channel->keepalive.asked;
+  end->channel->turn_over = FALSE;
+  WAIT_UNTIL (!in_socket || end->messages->len == 1);
+  wait_for_quiet (end);
+  tcp_channel_probe (end->channel, LONG);
+  g_assert_cmpint (end->channel->keepalive.asked, ==, asked);
+}
+
+static void
+test_behind (void)
+{
+  check_behind (TRUE);
+  check_behind (FALSE);
+}
+
 /* Data shows that the peer is alive, but is not an answer: without one, the channel probes again. */
 static void
 test_cut_later (void)
@@ -348,6 +388,7 @@ main (int    argc,
   g_test_add_func ("/probe/again", test_again);
   g_test_add_func ("/probe/paused", test_paused);
   g_test_add_func ("/probe/cut", test_cut);
+  g_test_add_func ("/probe/behind", test_behind);
   g_test_add_func ("/probe/cut-later", test_cut_later);
   g_test_add_func ("/probe/slow", test_slow);
   g_test_add_func ("/probe/closing", test_closing);

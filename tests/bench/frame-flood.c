@@ -15,6 +15,7 @@
 #define BINARY 0x82
 #define PING 0x89
 #define PONG 0x8a
+#define MAX_CONTROL 125 /* bytes in a ping or pong */
 
 struct _FrameFlood
 {
@@ -27,6 +28,9 @@ struct _FrameFlood
   guint64 handled;  /* of the written frames, according to the pongs */
   guint64 received; /* frames that have to be acknowledged */
   guint64 arrived;  /* our frames that were acknowledged */
+  gboolean asked;   /* the gateway waits for a pong with this payload: */
+  guint8 ping[MAX_CONTROL];
+  gsize ping_length;
 };
 
 /* Masks with zeros, which is allowed and costs nothing. */
@@ -83,6 +87,21 @@ flood_write (FrameFlood *self,
     }
 }
 
+/* A gateway ends the WebSocket of a client that does not answer its pings. */
+static void
+flood_answer_ping (FrameFlood *self)
+{
+  guint8 pong[6 + MAX_CONTROL];
+  gsize length = 0;
+
+  pthread_mutex_lock (&self->lock);
+  if (self->asked)
+    length = put_frame (pong, PONG, self->ping, self->ping_length, NULL, 0);
+  self->asked = FALSE;
+  pthread_mutex_unlock (&self->lock);
+  flood_write (self, pong, length);
+}
+
 /* A ping follows the frames, whose pong shows that they were handled: sockets hold a lot. */
 static void
 flood_write_frames (FrameFlood *self,
@@ -97,6 +116,7 @@ flood_write_frames (FrameFlood *self,
   self->written += n_frames;
   count = GUINT64_TO_BE (self->written);
   flood_write (self, ping, put_frame (ping, PING, &count, sizeof count, NULL, 0));
+  flood_answer_ping (self);
 }
 
 static void
@@ -178,6 +198,18 @@ take_pong (FrameFlood *self,
   pthread_mutex_unlock (&self->lock);
 }
 
+static void
+take_ping (FrameFlood *self,
+           const guint8 *payload,
+           gsize length)
+{
+  pthread_mutex_lock (&self->lock);
+  self->asked = TRUE;
+  self->ping_length = length;
+  memcpy (self->ping, payload, length);
+  pthread_mutex_unlock (&self->lock);
+}
+
 static gpointer
 read_answers (gpointer data)
 {
@@ -201,6 +233,8 @@ read_answers (gpointer data)
         take_answer (self, payload, length);
       if (header[0] == PONG && length == sizeof (guint64))
         take_pong (self, payload);
+      if (header[0] == PING && length <= MAX_CONTROL)
+        take_ping (self, payload, length);
     }
   g_printerr ("flood: the gateway closed the connection\n");
   exit (EXIT_FAILURE);

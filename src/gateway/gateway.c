@@ -475,6 +475,8 @@ gateway_begin_reload (TcpGateway  *self,
   reload->principals = g_steal_pointer (&principals);
   tcp_runner_lock (&endpoint->runner);
   reload->settings = gateway_copy_settings (self);
+  /* It has no effect on a reload, and the application may have closed it. */
+  g_clear_object (&reload->settings->common.where.socket);
   reload->number = tcp_server_begin_reload (server);
   tcp_runner_unlock (&endpoint->runner);
   return reload;

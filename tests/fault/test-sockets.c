@@ -92,7 +92,7 @@ test_round_trip (void)
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
 }
 
-/* The socket may be closed after the start: the endpoint keeps the port until it is closed. */
+/* The socket may be closed after the start: the endpoint keeps the port until it is closed, also after a reload. */
 static void
 test_closed_after_the_start (void)
 {
@@ -106,6 +106,7 @@ test_closed_after_the_start (void)
   g_object_set (gateway, "socket", socket, NULL);
   start (gateway);
   g_assert_true (g_socket_close (socket, NULL));
+  test_reload_gateway (gateway);
   client_close (client_connect (port));
   tcp_endpoint_close (TCP_ENDPOINT (gateway));
   g_assert_cmpint (client_try_connect (port, &fd), ==, ECONNREFUSED);

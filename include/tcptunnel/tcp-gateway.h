@@ -20,6 +20,8 @@ void tcp_gateway_set_token (TcpGateway *self,
 TCP_TUNNEL_AVAILABLE_IN_1_0
 char *tcp_gateway_dup_uri (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
+GPtrArray *tcp_gateway_get_local_addresses (TcpGateway *self);
+TCP_TUNNEL_AVAILABLE_IN_1_0
 TcpGatewayMetrics *tcp_gateway_get_metrics (TcpGateway *self);
 TCP_TUNNEL_AVAILABLE_IN_1_0
 void tcp_gateway_drain_async (TcpGateway *self,

@@ -257,8 +257,9 @@ static const TcpSetting rows[] = {
    * [class@Gio.UnixSocketAddress] if it listens on a Unix socket, or %NULL while it does not run.
    *
    * For a [property@TcpTunnel.Endpoint:hostname] with several addresses it is the first one on which the endpoint
-   * listens; the others have the same port. When the endpoint ends by itself, the address stays until its change is
-   * notified in the main context in which signals are emitted.
+   * listens; the others have the same port. [method@TcpTunnel.Gateway.get_local_addresses] returns those of further
+   * listeners of a gateway. When the endpoint ends by itself, the address stays until its change is notified in the
+   * main context in which signals are emitted.
    *
    * Since: 1.0
    */

@@ -14,6 +14,7 @@ struct _TcpGateway
   TcpEndpoint parent_instance;
   TcpCounters *counters;
   GPtrArray *principals; /* of TcpPrincipalSpec, for the start in progress; under the lock of the runner */
+  GArray *places;        /* of TcpPortSpec; likewise */
   TcpHeritage *heritage; /* under the lock of the runner: the state that the next start continues; nullable */
 };
 

@@ -5,6 +5,7 @@
 #include "base/i18n.h"
 #include "base/tsan.h"
 #include "gateway/authentication.h"
+#include "gateway/places.h"
 #include "gateway/principal.h"
 #include "gateway/server.h"
 
@@ -26,6 +27,9 @@
  * certificate that [property@TcpTunnel.Gateway:client-ca] verifies. About other clients the gateway asks the
  * application, if that has connected to [signal@TcpTunnel.Gateway::authenticate]. Each of these leads to a name, the
  * *principal*, which decides what the client may do.
+ *
+ * A gateway listens where the properties of [class@TcpTunnel.Endpoint] specify, and in further places with
+ * [property@TcpTunnel.Gateway:listeners].
  *
  * [class@TcpTunnel.Endpoint] describes what a gateway has in common with a tunnel: threads, main contexts, and when
  * properties take effect.
@@ -62,18 +66,38 @@ gateway_asks (TcpGateway *self)
   return g_signal_has_handler_pending (self, signals[AUTHENTICATE], 0, TRUE);
 }
 
-/* Reads the settings of all principals now. The list belongs to the application, and is read without the lock. */
+/* Lists belong to the application, and are read without the lock. @setting is one of the settings. */
+static GListModel *
+gateway_dup_list (TcpGateway  *self,
+                  GListModel **setting)
+{
+  GListModel *list = NULL;
+
+  tcp_runner_lock (&TCP_ENDPOINT (self)->runner);
+  g_set_object (&list, *setting);
+  tcp_runner_unlock (&TCP_ENDPOINT (self)->runner);
+  return list;
+}
+
+/* Reads the settings of all principals now. */
 static GPtrArray *
 gateway_collect_principals (TcpGateway  *self,
                             GError     **error)
 {
-  TcpEndpoint *endpoint = TCP_ENDPOINT (self);
-  g_autoptr (GListModel) list = NULL;
+  TcpGatewaySettings *settings = TCP_ENDPOINT (self)->settings;
+  g_autoptr (GListModel) list = gateway_dup_list (self, &settings->principals);
 
-  tcp_runner_lock (&endpoint->runner);
-  g_set_object (&list, ((TcpGatewaySettings *) endpoint->settings)->principals);
-  tcp_runner_unlock (&endpoint->runner);
   return tcp_principals_get_specs (list, error);
+}
+
+static GArray *
+gateway_collect_places (TcpGateway  *self,
+                        GError     **error)
+{
+  TcpGatewaySettings *settings = TCP_ENDPOINT (self)->settings;
+  g_autoptr (GListModel) list = gateway_dup_list (self, &settings->listeners);
+
+  return tcp_places_read (list, error);
 }
 
 /* Copies the settings that a start would use now, except the principals. Called with the lock held. */
@@ -96,10 +120,11 @@ tcp_gateway_try (TcpGateway    *self,
 {
   TcpEndpoint *endpoint = TCP_ENDPOINT (self);
   g_autoptr (GPtrArray) principals = gateway_collect_principals (self, error);
+  g_autoptr (GArray) places = principals != NULL ? gateway_collect_places (self, error) : NULL;
   g_autoptr (TcpGatewaySettings) settings = NULL;
   g_autoptr (TcpRoster) roster = NULL;
 
-  if (principals == NULL)
+  if (places == NULL)
     return FALSE;
   tcp_runner_lock (&endpoint->runner);
   settings = gateway_copy_settings (self);
@@ -115,17 +140,22 @@ gateway_collect (gpointer   owner,
 {
   TcpEndpoint *endpoint = owner;
   TcpGateway *self = owner;
-  GPtrArray *principals = gateway_collect_principals (self, error);
-  GPtrArray *former;
+  g_autoptr (GPtrArray) principals = gateway_collect_principals (self, error);
+  g_autoptr (GArray) places = principals != NULL ? gateway_collect_places (self, error) : NULL;
+  GPtrArray *former_principals;
+  GArray *former_places;
 
-  if (principals == NULL)
+  if (places == NULL)
     return FALSE;
 
   tcp_runner_lock (&endpoint->runner);
-  former = self->principals;
-  self->principals = principals;
+  former_principals = self->principals;
+  self->principals = g_steal_pointer (&principals);
+  former_places = self->places;
+  self->places = g_steal_pointer (&places);
   tcp_runner_unlock (&endpoint->runner);
-  g_clear_pointer (&former, g_ptr_array_unref);
+  g_clear_pointer (&former_principals, g_ptr_array_unref);
+  g_clear_pointer (&former_places, g_array_unref);
   return TRUE;
 }
 
@@ -141,8 +171,8 @@ gateway_make_server (gpointer        owner,
   ((TcpGatewaySettings *) self->settings)->asks = gateway_asks (owner);
   if (!tcp_gateway_settings_check (self->settings, error))
     return NULL;
-  server = tcp_server_new (self->settings, TCP_GATEWAY (self)->principals, self->log, self->status,
-                           TCP_GATEWAY (self)->counters, events, error);
+  server = tcp_server_new (self->settings, TCP_GATEWAY (self)->principals, TCP_GATEWAY (self)->places, self->log,
+                           self->status, TCP_GATEWAY (self)->counters, events, error);
   heritage = server != NULL ? g_steal_pointer (&TCP_GATEWAY (self)->heritage) : NULL;
   if (heritage != NULL)
     tcp_server_inherit (server, heritage);
@@ -211,6 +241,44 @@ tcp_gateway_dup_uri (TcpGateway *self)
 
   g_object_get (self, "uri", &uri, NULL);
   return uri;
+}
+
+/**
+ * tcp_gateway_get_local_addresses:
+ * @self: a gateway
+ *
+ * Gets the addresses on which the gateway listens, with the actual ports.
+ *
+ * The first is [property@TcpTunnel.Endpoint:local-address]; the others are those of
+ * [property@TcpTunnel.Gateway:listeners], in their order. A name counts once: the first of its addresses is in the
+ * array, and the port is the same at all of them.
+ *
+ * May be called from any thread.
+ *
+ * Returns: (transfer container) (element-type Gio.SocketAddress): the addresses; none while the gateway does not run
+ *
+ * Since: 1.0
+ */
+GPtrArray *
+tcp_gateway_get_local_addresses (TcpGateway *self)
+{
+  TcpRunner *runner;
+  TcpServer *server = NULL;
+  GPtrArray *addresses;
+
+  g_return_val_if_fail (TCP_IS_GATEWAY (self), NULL);
+
+  runner = &TCP_ENDPOINT (self)->runner;
+  tcp_runner_lock (runner);
+  if (tcp_runner_is_active (runner))
+    server = tcp_server_ref (runner->engine);
+  tcp_runner_unlock (runner);
+  if (server == NULL)
+    return g_ptr_array_new_with_free_func (g_object_unref);
+
+  addresses = tcp_server_copy_addresses (server);
+  tcp_server_unref (server);
+  return addresses;
 }
 
 /**
@@ -655,6 +723,7 @@ tcp_gateway_finalize (GObject *object)
   TcpCounters *counters = TCP_GATEWAY (object)->counters;
 
   g_clear_pointer (&TCP_GATEWAY (object)->principals, g_ptr_array_unref);
+  g_clear_pointer (&TCP_GATEWAY (object)->places, g_array_unref);
   g_clear_pointer (&TCP_GATEWAY (object)->heritage, tcp_heritage_unref);
   G_OBJECT_CLASS (tcp_gateway_parent_class)->finalize (object);
   tcp_counters_unref (counters);

@@ -164,6 +164,40 @@ static const TcpSetting rows[] = {
   { "principals", SETTING (OBJECT, principals), .type = g_list_model_get_type },
 
   /**
+   * TcpGateway:listeners:
+   *
+   * A list of further places where the gateway listens, in addition to that of
+   * [property@TcpTunnel.Endpoint:hostname], [property@TcpTunnel.Endpoint:socket-path] or
+   * [property@TcpTunnel.Endpoint:socket], which is always the first. %NULL, the default, is for none.
+   *
+   * An item is a [class@Gio.InetSocketAddress]; a [class@Gio.NetworkAddress], whose name is resolved at the start; a
+   * [class@Gio.UnixSocketAddress] with a path, of which GIO drops all but the first 107 bytes; or a [class@Gio.Socket]
+   * that listens already. The properties of the endpoint describe each of them. The clients of a Unix socket are
+   * trusted like [property@TcpTunnel.Gateway:trusted-proxies], and those of other listeners are not. All listeners have
+   * the same limits and the same certificate. [method@TcpTunnel.Gateway.get_local_addresses] returns the ports that
+   * were chosen for port 0.
+   *
+   * The start fails with %TCP_TUNNEL_ERROR_INVALID_ARGUMENT if the list has more than 64 items, or one of another kind,
+   * and with %TCP_TUNNEL_ERROR_LISTEN if the gateway cannot listen in one of the places; it then listens nowhere.
+   *
+   * The gateway reads the list, in the thread of the call, when it is started and when
+   * [method@TcpTunnel.Gateway.check] or [method@TcpTunnel.Gateway.adopt] is called.
+   *
+   * ```c
+   * g_autoptr (GListStore) listeners = g_list_store_new (G_TYPE_OBJECT);
+   * g_autoptr (GSocketAddress) ipv6 = g_inet_socket_address_new_from_string ("::1", 8080);
+   * g_autoptr (GSocketAddress) local = g_unix_socket_address_new ("/run/tcp-tunnel/gateway.sock");
+   *
+   * g_list_store_append (listeners, ipv6);
+   * g_list_store_append (listeners, local);
+   * g_object_set (gateway, "hostname", "127.0.0.1", "port", 8080, "listeners", listeners, NULL);
+   * ```
+   *
+   * Since: 1.0
+   */
+  { "listeners", SETTING (OBJECT, listeners), .type = g_list_model_get_type },
+
+  /**
    * TcpGateway:trusted-proxies:
    *
    * The reverse proxies in front of the gateway, each as an IP address, such as `127.0.0.1`, or a network, such as
@@ -407,9 +441,9 @@ static const TcpSetting rows[] = {
   /**
    * TcpGateway:uri:
    *
-   * The URL for tunnels on this machine; %NULL while the gateway does not run, and if it listens on a
-   * [property@TcpTunnel.Endpoint:socket-path]. Its changes are notified with
-   * [property@TcpTunnel.Endpoint:local-address].
+   * The URL for tunnels on this machine, with the address and port of
+   * [property@TcpTunnel.Endpoint:local-address], which is the first of several listeners; %NULL while the gateway does
+   * not run, and if that is a Unix socket. Its changes are notified with that property.
    *
    * Since: 1.0
    */

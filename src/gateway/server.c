@@ -22,6 +22,8 @@ struct _TcpServer
   TcpIoThread *thread;
   TcpShared *shared;
   GPtrArray *principals; /* of TcpPrincipalSpec, until they are in the roster */
+  GArray *places;        /* of TcpPortSpec: the further ones */
+  GPtrArray *addresses;  /* of GSocketAddress: where it listens; not changed once it has started */
   atomic_uint n_reloads; /* the number of reloads that have begun */
   GMutex reloading;      /* held while a reload takes effect, after it has read its files */
 
@@ -219,20 +221,25 @@ server_make_uri (TcpServer          *self,
                      g_inet_socket_address_get_port (address), path, NULL, NULL);
 }
 
+/* @error: why it has failed, or NULL. */
 static void
-server_report_started (TcpServer      *self,
-                       GSocketAddress *address,
-                       const GError   *error)
+server_report_started (TcpServer    *self,
+                       const GError *error)
 {
+  GSocketAddress *first = NULL;
   g_autofree char *uri = NULL;
 
   if (self->started)
     return;
 
   self->started = TRUE;
-  if (G_IS_INET_SOCKET_ADDRESS (address))
-    uri = server_make_uri (self, G_INET_SOCKET_ADDRESS (address));
-  tcp_event_queue_push_started (self->shared->events, address, uri, error);
+  for (guint i = 0; error == NULL && i < self->ports->len; i++)
+    g_ptr_array_add (self->addresses, g_object_ref (tcp_port_get_address (self->ports->pdata[i])));
+  if (error == NULL)
+    first = self->addresses->pdata[0];
+  if (G_IS_INET_SOCKET_ADDRESS (first))
+    uri = server_make_uri (self, G_INET_SOCKET_ADDRESS (first));
+  tcp_event_queue_push_started (self->shared->events, first, uri, error);
 }
 
 static void
@@ -358,14 +365,7 @@ server_fail (TcpServer    *self,
              const GError *error)
 {
   server_shut_down (self);
-  server_report_started (self, NULL, error);
-}
-
-/* Returns the address of the first port. */
-static GSocketAddress *
-server_get_address (TcpServer *self)
-{
-  return tcp_port_get_address (self->ports->pdata[0]);
+  server_report_started (self, error);
 }
 
 static void
@@ -382,7 +382,7 @@ server_serve (TcpServer *self)
   for (guint i = 0; i < self->ports->len; i++)
     server_warn_of_port (self, self->ports->pdata[i]);
   server_accept (self);
-  server_report_started (self, server_get_address (self), NULL);
+  server_report_started (self, NULL);
 }
 
 static void server_listen (TcpServer *self);
@@ -426,30 +426,49 @@ server_find_account (TcpServer  *self,
   return granted || tcp_roster_has (tcp_access_get_roster (access), name) ? tcp_access_get_account (access, name) : NULL;
 }
 
+/* @state is of TCP_PORT_STATE_TYPE. Returns NULL if one of the sockets does not exist any more. */
 static TcpPort *
-server_inherit_port (TcpServer *self)
+port_inherit (GVariant *state,
+              TcpLog   *log)
 {
-  g_autoptr (GVariant) listeners = g_variant_get_child_value (self->heritage->gateway, 0);
+  g_autoptr (GVariant) descriptors = g_variant_get_child_value (state, 0);
   g_autoptr (GPtrArray) sockets = g_ptr_array_new_with_free_func (g_object_unref);
   g_autofree char *path = NULL;
   TcpSocketFile file = { 0 };
   gboolean has_file;
 
-  for (gsize i = 0; i < g_variant_n_children (listeners); i++)
+  for (gsize i = 0; i < g_variant_n_children (descriptors); i++)
     {
       GSocket *socket;
       guint64 inode;
       int fd;
 
-      g_variant_get_child (listeners, i, "(it)", &fd, &inode);
+      g_variant_get_child (descriptors, i, "(it)", &fd, &inode);
       socket = tcp_socket_inherit (fd, inode);
       if (socket == NULL)
         return NULL;
       g_ptr_array_add (sockets, socket);
     }
-  g_variant_get_child (self->heritage->gateway, 1, "m(stt)", &has_file, &path, &file.device, &file.inode);
+  g_variant_get_child (state, 1, "m(stt)", &has_file, &path, &file.device, &file.inode);
   file.path = path;
-  return sockets->len > 0 ? tcp_port_new_inherited (sockets, &file, self->shared->log) : NULL;
+  return sockets->len > 0 ? tcp_port_new_inherited (sockets, &file, log) : NULL;
+}
+
+static gboolean
+server_inherit_ports (TcpServer *self)
+{
+  g_autoptr (GVariant) states = g_variant_get_child_value (self->heritage->gateway, 0);
+
+  for (gsize i = 0; i < g_variant_n_children (states); i++)
+    {
+      g_autoptr (GVariant) state = g_variant_get_child_value (states, i);
+      TcpPort *port = port_inherit (state, self->shared->log);
+
+      if (port == NULL)
+        return FALSE;
+      g_ptr_array_add (self->ports, port);
+    }
+  return self->ports->len > 0;
 }
 
 static void
@@ -462,8 +481,8 @@ server_restore_own (TcpServer *self)
   guint64 resumes;
   guint64 replayed;
 
-  g_variant_get (self->heritage->gateway, "(@a(it)@m(stt)ttttt)", NULL, NULL, &connections, &sent, &received, &resumes,
-                 &replayed);
+  g_variant_get (self->heritage->gateway, "(@a" TCP_PORT_STATE_TYPE "ttttt)", NULL, &connections, &sent, &received,
+                 &resumes, &replayed);
   tcp_status_add (status, total_connections, connections);
   tcp_status_add (status, bytes_sent, sent);
   tcp_status_add (status, bytes_received, received);
@@ -524,10 +543,9 @@ server_restore_gone (TcpServer *self)
 static void
 server_restore (TcpServer *self)
 {
-  TcpPort *port = server_inherit_port (self);
   g_autoptr (GError) error = NULL;
 
-  if (port == NULL)
+  if (!server_inherit_ports (self))
     {
       error = g_error_new_literal (TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN,
                                    _("the sockets of the former gateway process no longer exist"));
@@ -535,9 +553,8 @@ server_restore (TcpServer *self)
       return;
     }
 
-  g_ptr_array_add (self->ports, port);
   server_restore_own (self);
-  server_report_started (self, server_get_address (self), NULL);
+  server_report_started (self, NULL);
   server_restore_gone (self);
   server_restore_clients (self);
   server_accept (self);
@@ -553,6 +570,8 @@ server_open (TcpServer *self)
       return;
     }
   g_ptr_array_add (self->ports, tcp_port_new (&self->shared->settings->common.where, self->shared->log));
+  for (guint i = 0; i < self->places->len; i++)
+    g_ptr_array_add (self->ports, tcp_port_new (&g_array_index (self->places, TcpPortSpec, i), self->shared->log));
   server_listen (self);
 }
 
@@ -747,27 +766,38 @@ suspension_is_wanted (Suspension *self)
   return FALSE;
 }
 
-static void
-server_save (TcpServer *self)
+/* Returns a floating reference. */
+static GVariant *
+port_save (TcpPort     *port,
+           TcpSnapshot *snapshot)
 {
-  TcpStatus *status = self->shared->status;
-  TcpPort *port = self->ports->pdata[0];
   const TcpSocketFile *file = tcp_port_get_file (port);
-  g_autoptr (GVariant) record = NULL;
-  GVariantBuilder listeners;
   GVariant *parts = file->path != NULL ? g_variant_new ("(stt)", file->path, file->device, file->inode) : NULL;
+  GVariantBuilder descriptors;
   GSocket *socket;
 
-  g_variant_builder_init (&listeners, G_VARIANT_TYPE ("a(it)"));
+  g_variant_builder_init (&descriptors, G_VARIANT_TYPE ("a(it)"));
   for (guint i = 0; (socket = tcp_port_get_socket (port, i)) != NULL; i++)
     {
       int fd = g_socket_get_fd (socket);
 
-      g_variant_builder_add (&listeners, "(it)", fd, tcp_socket_get_inode (fd));
-      tcp_snapshot_add_socket (self->snapshot, fd, TRUE, TRUE);
+      g_variant_builder_add (&descriptors, "(it)", fd, tcp_socket_get_inode (fd));
+      tcp_snapshot_add_socket (snapshot, fd, TRUE, TRUE);
     }
-  record = g_variant_ref_sink (g_variant_new ("(a(it)@m(stt)ttttt)", &listeners,
-                                              g_variant_new_maybe (G_VARIANT_TYPE ("(stt)"), parts),
+  return g_variant_new ("(a(it)@m(stt))", &descriptors, g_variant_new_maybe (G_VARIANT_TYPE ("(stt)"), parts));
+}
+
+static void
+server_save (TcpServer *self)
+{
+  TcpStatus *status = self->shared->status;
+  g_autoptr (GVariant) record = NULL;
+  GVariantBuilder ports;
+
+  g_variant_builder_init (&ports, G_VARIANT_TYPE ("a" TCP_PORT_STATE_TYPE));
+  for (guint i = 0; i < self->ports->len; i++)
+    g_variant_builder_add_value (&ports, port_save (self->ports->pdata[i], self->snapshot));
+  record = g_variant_ref_sink (g_variant_new ("(a" TCP_PORT_STATE_TYPE "ttttt)", &ports,
                                               (guint64) tcp_status_get (status, total_connections),
                                               (guint64) tcp_status_get (status, bytes_sent),
                                               (guint64) tcp_status_get (status, bytes_received),
@@ -905,10 +935,11 @@ server_do_resume (gpointer data)
 
 /* For the public object */
 
-/* @principals are TcpPrincipalSpec. */
+/* @principals are TcpPrincipalSpec, and @places are TcpPortSpec: where it listens in addition to the settings. */
 TcpServer *
 tcp_server_new (const TcpGatewaySettings *settings,
                 GPtrArray                *principals,
+                GArray                   *places,
                 TcpLog                   *log,
                 TcpStatus                *status,
                 TcpCounters              *counters,
@@ -927,6 +958,8 @@ tcp_server_new (const TcpGatewaySettings *settings,
   self->thread = thread;
   self->shared = tcp_shared_new (settings, thread, log, status, counters, events);
   self->principals = g_ptr_array_ref (principals);
+  self->places = g_array_ref (places);
+  self->addresses = g_ptr_array_new_with_free_func (g_object_unref);
   g_mutex_init (&self->reloading);
   self->n_shards = tcp_io_thread_count ();
   self->shards = g_new0 (TcpShard *, self->n_shards);
@@ -952,6 +985,8 @@ tcp_server_unref (TcpServer *self)
   g_free (self->shards);
   g_clear_pointer (&self->drains, g_array_unref);
   g_clear_pointer (&self->principals, g_ptr_array_unref);
+  g_array_unref (self->places);
+  g_ptr_array_unref (self->addresses);
   g_clear_pointer (&self->ports, g_ptr_array_unref);
   g_clear_object (&self->trying);
   /* It was not started. */
@@ -1198,6 +1233,17 @@ tcp_server_close (TcpServer *self)
   for (guint i = 0; i < self->n_shards; i++)
     if (self->shards[i] != NULL)
       tcp_shard_close_sync (self->shards[i]);
+}
+
+/* Called after it has started. The copies belong to the application, which may attach data to them. */
+GPtrArray *
+tcp_server_copy_addresses (TcpServer *self)
+{
+  GPtrArray *copies = g_ptr_array_new_with_free_func (g_object_unref);
+
+  for (guint i = 0; i < self->addresses->len; i++)
+    g_ptr_array_add (copies, tcp_record_copy_address (self->addresses->pdata[i]));
+  return copies;
 }
 
 /* Sets the current values, also after the server was closed. */

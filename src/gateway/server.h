@@ -21,6 +21,7 @@ typedef void (*TcpServerFunc) (int       fd,
 
 TcpServer *tcp_server_new (const TcpGatewaySettings *settings,
                            GPtrArray                *principals,
+                           GArray                   *places,
                            TcpLog                   *log,
                            TcpStatus                *status,
                            TcpCounters              *counters,
@@ -58,6 +59,7 @@ void tcp_server_suspend (TcpServer     *self,
 void tcp_server_resume (TcpServer *self);
 gboolean tcp_server_hand_over (TcpServer *self);
 void tcp_server_close (TcpServer *self);
+GPtrArray *tcp_server_copy_addresses (TcpServer *self);
 void tcp_server_measure (TcpServer         *self,
                          TcpGatewayMetrics *metrics);
 

@@ -18,6 +18,7 @@ tcp_gateway_settings_copy (const TcpGatewaySettings *self)
   TcpGatewaySettings *copy = tcp_settings_copy (&tcp_gateway_settings, self);
 
   g_clear_object (&copy->principals);
+  g_clear_object (&copy->listeners);
   return copy;
 }
 

@@ -30,6 +30,7 @@ typedef struct
   char *token;
   char *token_file;
   GListModel *principals; /* of TcpPrincipal; NULL in copies, since it belongs to the application */
+  GListModel *listeners; /* see places.h; likewise */
   char **trusted_proxies;
   TcpProxyProtocol proxy_protocol; /* towards targets */
   GTlsCertificate *tls_certificate;

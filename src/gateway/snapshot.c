@@ -348,15 +348,18 @@ list_own_sockets (TcpHeritage        *self,
                   TcpStateSocketFunc  func,
                   gpointer            user_data)
 {
-  g_autoptr (GVariant) listeners = g_variant_get_child_value (self->gateway, 0);
+  g_autoptr (GVariant) ports = g_variant_get_child_value (self->gateway, 0);
+  GVariantIter iter;
+  GVariantIter *sockets;
 
-  for (gsize i = 0; i < g_variant_n_children (listeners); i++)
+  g_variant_iter_init (&iter, ports);
+  while (g_variant_iter_loop (&iter, "(a(it)@m(stt))", &sockets, NULL))
     {
       guint64 inode;
       int fd;
 
-      g_variant_get_child (listeners, i, "(it)", &fd, &inode);
-      func (fd, inode, TRUE, user_data);
+      while (g_variant_iter_next (sockets, "(it)", &fd, &inode))
+        func (fd, inode, TRUE, user_data);
     }
 }
 

@@ -14,9 +14,10 @@ G_BEGIN_DECLS
 /* The version of the records and their format. */
 #define TCP_SNAPSHOT_VERSION 1
 
-/* The listening sockets, as descriptor and inode; the file of a Unix socket with its device and inode; the counters:
- * connections, bytes sent and received, resumes, bytes replayed. */
-#define TCP_GATEWAY_STATE_TYPE "(a(it)m(stt)ttttt)"
+/* A listener: its sockets, as descriptor and inode; the file of a Unix socket with its device and inode. */
+#define TCP_PORT_STATE_TYPE "(a(it)m(stt))"
+/* The listeners; the counters: connections, bytes sent and received, resumes, bytes replayed. */
+#define TCP_GATEWAY_STATE_TYPE "(a" TCP_PORT_STATE_TYPE "ttttt)"
 /* Ids of ended sessions, with the names of their principals, oldest first. */
 #define TCP_GONE_STATE_TYPE "a(ss)"
 

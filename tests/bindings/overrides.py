@@ -241,6 +241,35 @@ class Principals(unittest.TestCase):
         with self.assertRaises(TypeError):
             gateway.principals = [alice, "bob"]
 
+    def test_listeners(self):
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        path = os.path.join(directory, "socket")
+        store = Gio.ListStore.new(GObject.Object)
+        gateway = TcpTunnel.Gateway("127.0.0.1:1", "token", log_level="none", listeners=store)
+        self.assertIs(gateway.listeners, store)
+        self.assertEqual(gateway.addresses, [])
+        given = Gio.Socket.new(Gio.SocketFamily.IPV4, Gio.SocketType.STREAM, Gio.SocketProtocol.TCP)
+        given.bind(Gio.InetSocketAddress.new_from_string("127.0.0.1", 0), False)
+        given.listen()
+        gateway.listeners = [("127.0.0.1", 0), path, given, Gio.NetworkAddress.new("localhost", 0)]
+        with gateway:
+            addresses = gateway.addresses
+            self.assertEqual(addresses[0], gateway.address)
+            self.assertEqual(addresses[2:4], [path, ("127.0.0.1", given.get_local_address().get_port())])
+            for address in addresses[0], addresses[1], addresses[3], addresses[4]:
+                socket.create_connection(address).close()
+            self.assertEqual([type(address) for address in gateway.get_local_addresses()],
+                             [Gio.InetSocketAddress] * 2 + [Gio.UnixSocketAddress] + [Gio.InetSocketAddress] * 2)
+        self.assertFalse(os.path.exists(path))
+        gateway.listeners = None
+        self.assertIsNone(gateway.listeners)
+        for wrong in ["socket"], ["127.0.0.1:80"], [80], [("127.0.0.1", "80")], [None]:
+            with self.subTest(wrong), self.assertRaises(TypeError):
+                gateway.listeners = wrong
+        for wrong in [("127.0.0.1", 65536)], ["/" + "x" * 107]:
+            with self.subTest(wrong), self.assertRaises(ValueError):
+                gateway.listeners = wrong
+
     def test_changes(self):
         echo = Echo()
         self.addCleanup(echo.server_close)

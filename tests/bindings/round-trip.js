@@ -210,6 +210,25 @@ const tests = {
         assertSame(seen.states, [CONNECTING, CONNECTED, DISCONNECTED]);
     },
 
+    async 'several listeners'() {
+        const listeners = new Gio.ListStore({ item_type: Gio.SocketAddress });
+        const other = new TcpTunnel.Gateway({ target: `127.0.0.1:${echoPort}`, token: TOKEN, listeners });
+        listeners.append(Gio.InetSocketAddress.new_from_string('127.0.0.1', 0));
+        await other.start_async(null);
+        const ports = other.get_local_addresses().map(address => address.get_port());
+        assertSame(ports.length, 2);
+        for (const port of ports) {
+            const [tunnel] = createTunnel({ remote_uri: `ws://127.0.0.1:${port}/` });
+            await tunnel.start_async(null);
+            const connection = await connect(tunnel);
+            await exchange(connection);
+            connection.close(null);
+            tunnel.close();
+        }
+        other.close();
+        assertSame(other.get_local_addresses(), []);
+    },
+
     async 'a handler that throws'() {
         // GJS reports the exception as a critical message.
         GLib.log_set_always_fatal(GLib.LogLevelFlags.LEVEL_ERROR);

@@ -130,6 +130,28 @@ async void round_trip (TcpTunnel.TunnelMode mode, int count) throws Error {
     echo.stop ();
 }
 
+void test_listeners () {
+    var listeners = new ListStore (typeof (Object));
+    var gateway = new TcpTunnel.Gateway ("127.0.0.1:1") {
+        token = TOKEN,
+        log_level = NONE,
+        listeners = listeners
+    };
+    listeners.append (new InetSocketAddress.from_string ("127.0.0.1", 0));
+    listeners.append (new NetworkAddress ("localhost", 0));
+    try {
+        gateway.start ();
+        var addresses = gateway.get_local_addresses ();
+        assert_cmpint (addresses.length, EQ, 3);
+        foreach (var address in addresses)
+            new SocketClient ().connect (address).close ();
+    } catch (Error error) {
+        GLib.error ("%s", error.message);
+    }
+    gateway.close ();
+    assert_cmpint (gateway.get_local_addresses ().length, EQ, 0);
+}
+
 void run (TcpTunnel.TunnelMode mode, int count) {
     var done = false;
     round_trip.begin (mode, count, (source, result) => {
@@ -147,6 +169,7 @@ int main (string[] args) {
     Test.init (ref args);
     Test.add_func ("/vala/properties", test_properties);
     Test.add_func ("/vala/bad-uri", test_bad_uri);
+    Test.add_func ("/vala/listeners", test_listeners);
     Test.add_func ("/vala/singleton", () => run (SINGLETON, 1));
     Test.add_func ("/vala/multiplexed", () => run (MULTIPLEXED, 8));
     return Test.run ();

@@ -79,6 +79,9 @@ def check_signals(tunnel: TcpTunnel.Tunnel, gateway: TcpTunnel.Gateway) -> None:
     principals = gateway.principals
     if principals is not None:
         assert_type(principals[0], TcpTunnel.Principal)
+    gateway.listeners = [("::1", 8080), "/run/x.sock", Gio.NetworkAddress.new("localhost", 0)]
+    gateway.listeners = [80]  # error
+    assert_type(gateway.addresses, list[TcpTunnel.Address | str])
     gateway.connect("connection-opened", lambda gateway, connection: print(connection.bytes_sent + 1))
 
 

@@ -22,6 +22,7 @@ _ProxyProtocolName = Literal["none", "v2"]
 _ForwardKindName = Literal["target", "socks", "http-proxy"]
 _LogLevelName = Literal["none", "error", "warn", "info", "debug"]
 _AsyncReadyCallback = Callable[..., object]
+_Listener = tuple[str, int] | str | bytes | os.PathLike[str] | Gio.Socket | Gio.SocketAddress | Gio.NetworkAddress
 
 TUNNEL_MAJOR_VERSION: int
 TUNNEL_MINOR_VERSION: int
@@ -125,6 +126,12 @@ class _Principals:
 
     def __get__(self, instance: object, owner: type | None = None) -> _Model[Principal] | None: ...
     def __set__(self, instance: object, value: Gio.ListModel | Iterable[Principal] | None) -> None: ...
+
+class _Listeners:
+    """Set as a list of Python's too."""
+
+    def __get__(self, instance: object, owner: type | None = None) -> Gio.ListModel | None: ...
+    def __set__(self, instance: object, value: Gio.ListModel | Iterable[_Listener] | None) -> None: ...
 
 class _Enum(Generic[_EnumT, _NameT]):
     """Read as a member, set as a member or by its name."""
@@ -296,6 +303,7 @@ class _GatewayProperties(_Properties):
     route: str | None
     token_file: str | None
     principals: _Principals
+    listeners: _Listeners
     trusted_proxies: list[str] | None
     tls_certificate: Gio.TlsCertificate | None
     client_ca: Gio.TlsDatabase | None
@@ -367,6 +375,7 @@ class _GatewaySettings(_Settings, total=False):
     route: str | None
     token_file: str | None
     principals: Gio.ListModel | Iterable[Principal] | None
+    listeners: Gio.ListModel | Iterable[_Listener] | None
     trusted_proxies: Sequence[str] | None
     tls_certificate: Gio.TlsCertificate | None
     client_ca: Gio.TlsDatabase | None
@@ -660,6 +669,9 @@ class Gateway(Endpoint, _GatewayProperties):
     ) -> int: ...
     @overload
     def connect(self, signal_name: str, callback: Callable[..., Any], /, *user_data: object) -> int: ...
+    @property
+    def addresses(self) -> list[Address | str]: ...
+    def get_local_addresses(self) -> list[Gio.SocketAddress]: ...
     def get_metrics(self) -> GatewayMetrics: ...
     def dup_uri(self) -> str | None: ...
 

@@ -701,6 +701,24 @@ def _date_time(time):
     return GLib.DateTime.new_from_unix_utc(seconds).add(part.microseconds)
 
 
+_MAX_SOCKET_PATH = 107
+
+
+def _listener(place):
+    """An item of the property listeners: a pair of host and port, the path of a Unix socket, or an object of Gio's."""
+    if isinstance(place, (Gio.Socket, Gio.SocketAddress, Gio.NetworkAddress)):
+        return place
+    if isinstance(place, (tuple, list)) and len(place) == 2 and isinstance(place[0], str):
+        return Gio.NetworkAddress.new(place[0], _integer("port", place[1], 0, 65535))
+    path = os.fsdecode(place) if isinstance(place, (str, bytes, os.PathLike)) else ""
+    if "/" not in path:
+        raise TypeError("a listener is a pair of host and port, or a path with a slash, not %r" % (place,))
+    if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
+        # Gio would cut it off.
+        raise ValueError("the path of a Unix socket has at most %d bytes: %r" % (_MAX_SOCKET_PATH, path))
+    return Gio.UnixSocketAddress.new(path)
+
+
 class _AuthenticateHandler(_Handler):
     """It rejects the client if it raises: the traceback keeps the authentication, so that the client would wait until it
     is answered that it took too long."""
@@ -717,11 +735,21 @@ class Gateway(TcpTunnel.Gateway):
     def __init__(self, target=None, token=None, hostname="127.0.0.1", port=0, **properties):
         super().__init__(target=target, token=token, hostname=hostname, port=port, **properties)
 
+    @property
+    def addresses(self):
+        """Where it listens: pairs of host and port, and paths of Unix sockets, that of `address` first."""
+        return [_from_gio(address) for address in self.get_local_addresses()]
+
     @classmethod
     def _value(cls, name, value):
-        """Principals may also be given as a list of Python's."""
-        if name != "principals" or value is None or isinstance(value, Gio.ListModel):
+        """Principals and listeners may also be given as a list of Python's."""
+        if name not in ("principals", "listeners") or value is None or isinstance(value, Gio.ListModel):
             return super()._value(name, value)
+        if name == "listeners":
+            store = Gio.ListStore.new(GObject.Object)
+            for place in value:
+                store.append(_listener(place))
+            return store
         store = Gio.ListStore.new(Principal)
         for principal in value:
             if not isinstance(principal, Principal):

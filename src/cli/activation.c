@@ -75,6 +75,14 @@ activation_has_sockets (void)
   return passed != NULL && passed->len > 0;
 }
 
+/* Whether it is left, and has this name, unless that is NULL. */
+static gboolean
+passed_matches (const Passed *self,
+                const char   *name)
+{
+  return self->fd >= 0 && (name == NULL || strcmp (self->name, name) == 0);
+}
+
 /* The number of sockets that are left, only those named @named unless that is NULL. */
 static guint
 count_left (const char  *named,
@@ -86,7 +94,7 @@ count_left (const char  *named,
     {
       Passed *one = &g_array_index (passed, Passed, i);
 
-      if (one->fd < 0 || (named != NULL && strcmp (one->name, named) != 0))
+      if (!passed_matches (one, named))
         continue;
       *last = one;
       n++;
@@ -120,6 +128,37 @@ activation_warn_of_rest (void)
     log_warn ("the service manager has passed sockets that nothing uses: %s", rest);
 }
 
+static GSocket *
+passed_take (Passed  *self,
+             GError **error)
+{
+  GSocket *socket = g_socket_new_from_fd (self->fd, error);
+
+  if (socket == NULL)
+    g_prefix_error (error, _("the socket “%s” that the service manager has passed: "), self->name);
+  else
+    self->fd = -1;
+  return socket;
+}
+
+/* No socket of this name is left, or none at all if @name is NULL. */
+static void
+set_none_left (const char  *name,
+               GError     **error)
+{
+  g_autofree char *rest = describe_rest ();
+
+  if (!activation_has_sockets ())
+    g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                         _("the service manager has passed no socket (LISTEN_FDS); a .socket unit does that"));
+  else if (rest == NULL)
+    g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                         _("each socket that the service manager has passed is used elsewhere"));
+  else
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                 _("the service manager has passed no socket of the name “%s” that is not used elsewhere, but: %s"), name, rest);
+}
+
 /**
  * activation_take:
  * @name: (nullable): its FileDescriptorName=, or %NULL for the only one
@@ -133,27 +172,11 @@ activation_take (const char  *name,
   g_autofree char *rest = describe_rest ();
   Passed *one = NULL;
   guint n = count_left (name, &one);
-  GSocket *socket;
 
   if (n == 1)
-    {
-      socket = g_socket_new_from_fd (one->fd, error);
-      if (socket == NULL)
-        g_prefix_error (error, _("the socket “%s” that the service manager has passed: "), one->name);
-      else
-        one->fd = -1;
-      return socket;
-    }
-
-  if (!activation_has_sockets ())
-    g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                         _("the service manager has passed no socket (LISTEN_FDS); a .socket unit does that"));
-  else if (rest == NULL)
-    g_set_error_literal (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                         _("each socket that the service manager has passed is used elsewhere"));
-  else if (n == 0)
-    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 _("the service manager has passed no socket of the name “%s” that is not used elsewhere, but: %s"), name, rest);
+    return passed_take (one, error);
+  if (n == 0)
+    set_none_left (name, error);
   else if (name == NULL)
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                  _("the service manager has passed several sockets; name one of them, as in systemd:%s: %s"), one->name, rest);
@@ -161,5 +184,35 @@ activation_take (const char  *name,
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                  _("the service manager has passed several sockets of the name “%s”, and one is needed; ListenStream=PORT "
                    "alone is one for IPv4 and IPv6"), name);
+  return NULL;
+}
+
+/**
+ * activation_take_all:
+ * @name: (nullable): the FileDescriptorName= of the sockets, or %NULL for all that are left
+ *
+ * Returns: (transfer full) (element-type GSocket): at least one, in the order in which they were passed
+ */
+GPtrArray *
+activation_take_all (const char  *name,
+                     GError     **error)
+{
+  g_autoptr (GPtrArray) sockets = g_ptr_array_new_with_free_func (g_object_unref);
+
+  for (guint i = 0; passed != NULL && i < passed->len; i++)
+    {
+      Passed *one = &g_array_index (passed, Passed, i);
+      GSocket *socket;
+
+      if (!passed_matches (one, name))
+        continue;
+      socket = passed_take (one, error);
+      if (socket == NULL)
+        return NULL;
+      g_ptr_array_add (sockets, socket);
+    }
+  if (sockets->len > 0)
+    return g_steal_pointer (&sockets);
+  set_none_left (name, error);
   return NULL;
 }

@@ -11,6 +11,8 @@ void activation_init (void);
 gboolean activation_has_sockets (void);
 GSocket *activation_take (const char  *name,
                           GError     **error);
+GPtrArray *activation_take_all (const char  *name,
+                                GError     **error);
 void activation_warn_of_rest (void);
 
 G_END_DECLS

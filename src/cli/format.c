@@ -95,6 +95,39 @@ format_gateway (TcpGateway *gateway)
   return uri == NULL && local != NULL ? format_address (local) : uri;
 }
 
+/* The URL of a running gateway at an address, or the path of a Unix socket. */
+static char *
+format_listener (TcpGateway     *gateway,
+                 GSocketAddress *address)
+{
+  g_autoptr (GTlsCertificate) certificate = NULL;
+  g_autofree char *path = NULL;
+  g_autofree char *host = NULL;
+  guint port = split_address (address, &host);
+
+  if (host == NULL)
+    return format_address (address);
+  g_object_get (gateway, "tls-certificate", &certificate, "path", &path, NULL);
+  return g_uri_join (G_URI_FLAGS_NONE, certificate != NULL ? "wss" : "ws", NULL, host, port, path != NULL ? path : "/",
+                     NULL, NULL);
+}
+
+/* The addresses of all listeners for clients, that of format_gateway () first. */
+char **
+format_listeners (TcpGateway *gateway)
+{
+  g_autoptr (GPtrArray) addresses = tcp_gateway_get_local_addresses (gateway);
+  g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
+
+  for (guint i = 0; i < addresses->len; i++)
+    {
+      g_autofree char *text = format_listener (gateway, addresses->pdata[i]);
+
+      g_strv_builder_add (builder, text);
+    }
+  return g_strv_builder_end (builder);
+}
+
 /* Without parts that may be secret. */
 char *
 format_uri (GUri *uri)

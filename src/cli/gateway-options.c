@@ -5,8 +5,8 @@
 #include <glib/gi18n.h>
 #include <string.h>
 
-#include "cli/activation.h"
 #include "cli/admin.h"
+#include "cli/gateway-listen.h"
 #include "cli/token.h"
 
 static void
@@ -15,16 +15,7 @@ apply_listen (const OptionSet   *options,
               GObject           *gateway,
               Problems          *problems)
 {
-  GError *error = NULL;
-
-  option_set_reset (gateway, "hostname");
-  option_set_reset (gateway, "port");
-  option_set_reset (gateway, "socket-path");
-  /* Handled by gateway_options_take_socket (). */
-  if (options_is_activated (value->text))
-    return;
-  if (!options_read_listen (value->label, value->text, gateway, &error))
-    problems_take (problems, value->place, error);
+  gateway_listen_apply (value, gateway, problems);
 }
 
 /* A path with any of these characters would be valid, but no URL could contain it. */
@@ -224,7 +215,7 @@ static const OptionRow rows[] = {
   { NULL, "check", OPTION_FLAG, N_("Check options and files; do not start"), .only_option = TRUE },
   { NULL, "watch", OPTION_BOOLEAN, N_("Reload changed files: yes or no (yes)"), "WHETHER" },
 
-  { N_("Listening:"), "listen", OPTION_LISTEN, N_("Address or unix:PATH (127.0.0.1:0)"), "HOST:PORT", .apply = apply_listen, .waits = TRUE },
+  { N_("Listening:"), "listen", OPTION_LISTENS, N_("Address or unix:PATH (repeatable)"), "HOST:PORT", .apply = apply_listen, .waits = TRUE },
   { NULL, "path", OPTION_STRING, N_("Path to serve, '*' for any (default /)"), "PATH", .apply = apply_path, .waits = TRUE },
   { NULL, "route", OPTION_STRING, N_("Name of this gateway for load balancers"), "NAME", "route", .waits = TRUE },
   { NULL, "tls-cert", OPTION_INPUT, N_("PEM file of the certificate, for wss://"), "FILE", .apply = apply_tls },
@@ -273,22 +264,17 @@ gateway_options_new (void)
 }
 
 /**
- * gateway_options_take_socket:
+ * gateway_options_take_sockets:
  *
- * Called before the start: lets the gateway listen on a socket of the service manager, if it must, or if there is one
+ * Called before the start: lets the gateway listen on sockets of the service manager, if it must, or if there are some
  * and no other address is set.
  */
 void
-gateway_options_take_socket (const OptionSet *self,
-                             TcpGateway      *gateway,
-                             Problems        *problems)
+gateway_options_take_sockets (const OptionSet *self,
+                              TcpGateway      *gateway,
+                              Problems        *problems)
 {
-  const OptionValue *value = option_set_get (self, "listen");
-  const char *listen = value->text != NULL || !activation_has_sockets () ? value->text : OPTIONS_ACTIVATED;
-  GError *error = NULL;
-
-  if (options_is_activated (listen) && !options_read_listen (value->label, listen, G_OBJECT (gateway), &error))
-    problems_take (problems, value->place, error);
+  gateway_listen_take_sockets (option_set_get (self, "listen"), gateway, problems);
 }
 
 /* The keys of a group [principal NAME], which set properties of a TcpPrincipal. */

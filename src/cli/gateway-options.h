@@ -9,9 +9,9 @@
 G_BEGIN_DECLS
 
 OptionSet *gateway_options_new (void);
-void gateway_options_take_socket (const OptionSet *self,
-                                  TcpGateway      *gateway,
-                                  Problems        *problems);
+void gateway_options_take_sockets (const OptionSet *self,
+                                   TcpGateway      *gateway,
+                                   Problems        *problems);
 OptionSet *gateway_principal_options_new (void);
 
 G_END_DECLS

@@ -32,9 +32,10 @@ enum
 };
 
 static const char description[] =
-    N_("The first line on stdout is 'listening on ws://HOST:PORT/'. Logs go to stderr.\n"
-    "To be reached from other machines, listen on 0.0.0.0:PORT or [::]:PORT. With\n"
-    "--listen systemd:NAME, or systemd alone, it takes a socket that systemd passes.\n"
+    N_("The first line on stdout is 'listening on ws://HOST:PORT/', with a further line\n"
+    "for each further --listen. Logs go to stderr. To be reached from other machines,\n"
+    "listen on 0.0.0.0:PORT or [::]:PORT. With --listen systemd:NAME it takes the\n"
+    "sockets of this name that systemd passes, and with systemd alone all the others.\n"
     "\n"
     "A token file has lines of the form NAME:TOKEN or NAME:sha256:HASH, which may end\n"
     "in expires=2027-01-31T00:00:00Z; one that begins with # is a comment. The one\n"
@@ -504,9 +505,9 @@ gateway_start (Gateway  *self,
   g_autoptr (GError) error = NULL;
   g_autoptr (GatewayConfig) config = load_config (self->given, self->gateway, problems);
 
-  /* The former program may have taken one. */
+  /* The former program may have taken them. */
   if (problems_count_errors (problems) == 0 && state < 0)
-    gateway_options_take_socket (gateway_config_get_options (config), self->gateway, problems);
+    gateway_options_take_sockets (gateway_config_get_options (config), self->gateway, problems);
   if (problems_count_errors (problems) > 0)
     return say_problems (problems, EXIT_USAGE);
 
@@ -540,15 +541,16 @@ static int
 gateway_run (Gateway *self)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree char *uri = NULL;
-  int code;
+  g_auto (GStrv) listeners = NULL;
+  int code = 0;
 
   if (self->admin != NULL && self->quits == 0)
     admin_set_state (self->admin, ADMIN_SERVING);
   self->server = status_server_new ("gateway", describe, self);
-  uri = format_gateway (self->gateway);
-  /* The former program has printed the line. */
-  code = self->adopted ? 0 : view_print (stdout, "listening on %s\n", uri);
+  listeners = format_listeners (self->gateway);
+  /* The former program has printed the lines. */
+  for (char **listener = listeners; *listener != NULL && code == 0 && !self->adopted; listener++)
+    code = view_print (stdout, "listening on %s\n", *listener);
   if (code != 0)
     {
       error = options_stdout_error (code);
@@ -556,7 +558,7 @@ gateway_run (Gateway *self)
     }
   if (self->quits == 0)
     {
-      notify_send ("READY=1\nSTATUS=listening on %s", uri);
+      notify_send ("READY=1\nSTATUS=listening on %s", listeners[0]);
       gateway_do_next (self);
     }
   else

@@ -86,6 +86,7 @@ option_set_make_entries (OptionSet *self)
           entries[i].arg_data = &self->values[i].flag;
           break;
         case OPTION_LIST:
+        case OPTION_LISTENS:
           entries[i].arg = G_OPTION_ARG_STRING_ARRAY;
           entries[i].arg_data = &self->values[i].list;
           break;
@@ -234,14 +235,19 @@ static char **
 read_list (KeyFile     *file,
            const char  *group,
            const char  *key,
+           OptionKind   kind,
            GError     **error)
 {
   g_auto (GStrv) items = key_file_get_list (file, group, key, error);
   g_autoptr (GStrvBuilder) list = g_strv_builder_new ();
 
   for (char **item = items; item != NULL && *item != NULL; item++)
-    if (*g_strstrip (*item) != '\0')
-      g_strv_builder_add (list, *item);
+    {
+      g_autofree char *text = kind == OPTION_LISTENS ? key_file_expand_listen (file, g_strstrip (*item)) : NULL;
+
+      if (*g_strstrip (*item) != '\0')
+        g_strv_builder_add (list, text != NULL ? text : *item);
+    }
   return items != NULL ? g_strv_builder_end (list) : NULL;
 }
 
@@ -288,8 +294,8 @@ read_key (OptionSet   *self,
   OptionValue *value = &self->values[i];
   GError *error = NULL;
 
-  if (row->kind == OPTION_LIST)
-    value->list = read_list (file, group, key, &error);
+  if (row->kind == OPTION_LIST || row->kind == OPTION_LISTENS)
+    value->list = read_list (file, group, key, row->kind, &error);
   else
     value->text = read_text (file, group, key, row->kind, &error);
   if (error != NULL)

@@ -13,6 +13,7 @@ typedef enum
 {
   OPTION_STRING,
   OPTION_LISTEN,   /* an address, or unix:PATH */
+  OPTION_LISTENS,  /* a list of these */
   OPTION_INPUT,    /* a file that is read */
   OPTION_OUTPUT,   /* a file that is written, -, or the journal */
   OPTION_LIST,     /* repeatable; a list with ; in a file */
@@ -31,7 +32,7 @@ typedef struct
   char *label;   /* the name of the option in a message */
   Place place;   /* where it was set */
   char *text;    /* NULL if it is not set, as is the next */
-  char **list;   /* of OPTION_LIST */
+  char **list;   /* of OPTION_LIST and OPTION_LISTENS */
   gboolean flag; /* of OPTION_FLAG */
 } OptionValue;
 

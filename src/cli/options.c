@@ -255,6 +255,15 @@ options_is_activated (const char *listen)
   return listen != NULL && (strcmp (listen, OPTIONS_ACTIVATED) == 0 || g_str_has_prefix (listen, OPTIONS_ACTIVATED ":"));
 }
 
+/* Returns the name of the socket behind the colon; NULL if there is none. */
+const char *
+options_get_activated (const char *listen)
+{
+  const char *rest = listen + strlen (OPTIONS_ACTIVATED);
+
+  return *rest == ':' ? rest + 1 : NULL;
+}
+
 static gboolean
 take_socket (const char  *option,
              const char  *name,
@@ -307,8 +316,7 @@ options_read_listen (const char  *option,
     }
 
   if (options_is_activated (text))
-    return take_socket (option, text[strlen (OPTIONS_ACTIVATED)] == ':' ? text + strlen (OPTIONS_ACTIVATED ":") : NULL, object,
-                        error);
+    return take_socket (option, options_get_activated (text), object, error);
 
   colon = strrchr (text, ':');
   port = colon != NULL ? colon + 1 : text;

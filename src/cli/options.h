@@ -33,10 +33,11 @@ gboolean options_parse_sections (const char            *command,
                                  const OptionsSection  *sections,
                                  char                ***args,
                                  GError               **error);
-/* As listen: the only socket of the service manager. With a colon and a name, that socket. */
+/* As listen: the only socket of the service manager, or all of them. With a colon and a name, those of that name. */
 #define OPTIONS_ACTIVATED "systemd"
 
 gboolean options_is_activated (const char *listen);
+const char *options_get_activated (const char *listen);
 gboolean options_read_listen (const char  *option,
                               const char  *text,
                               GObject     *object,

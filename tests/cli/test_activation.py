@@ -82,13 +82,50 @@ class Sockets(unittest.TestCase):
             self.assertEqual(command.line(), 'listening on ws://%s:%d/' % two.getsockname())
             command.error_line('sockets that nothing uses: one, three')
             command.stop()
-            self.check_usage(self.serve([one, two], ['one', 'two']), "several sockets; name one of them, as in systemd:two: one, two")
-            self.check_usage(self.serve([one, two], None), 'several sockets')
-            self.check_usage(self.serve([one, two], ['same', 'same'], '--listen', 'systemd:same'), 'several sockets of the name “same”')
             self.check_usage(self.serve([one], ['one'], '--listen', 'systemd:other'), 'no socket of the name “other”.*but: one')
             # Some sockets have no name.
             command = self.serve([one, two], ['', 'two'], '--listen', 'systemd:unknown')
             self.assertEqual(command.line(), 'listening on ws://%s:%d/' % one.getsockname())
+
+    def test_several(self):
+        """A gateway listens on all sockets of a name, or on all that are left; the order is that of the options."""
+        with contextlib.ExitStack() as stack:
+            one, two, three = sockets = [stack.enter_context(tcp()) for _ in range(3)]
+            names = ['web', 'other', 'web']
+            for args, expected in (
+                    ((), [one, two, three]),
+                    (('--listen', 'systemd'), [one, two, three]),
+                    (('--listen', 'systemd:web'), [one, three]),
+                    (('--listen', 'systemd', '--listen', 'systemd:other'), [one, three, two]),
+                    (('--listen', 'systemd:other', '--listen', 'systemd:web'), [two, one, three])):
+                with self.subTest(args):
+                    command = self.serve(sockets, names, *args)
+                    for listener in expected:
+                        self.assertEqual(command.line(), 'listening on ws://%s:%d/' % listener.getsockname())
+                    if len(expected) == 2:
+                        command.error_line('sockets that nothing uses: other')
+                    for listener in expected:
+                        self.check_tunnel(listener.getsockname())
+                    self.assertEqual(command.stop(), 0)
+            command = self.serve(sockets, None, '--listen', '127.0.0.1:0', '--listen', 'systemd')
+            first = command.line()
+            self.assertEqual([command.line() for _ in sockets], ['listening on ws://%s:%d/' % s.getsockname() for s in sockets])
+            self.assertNotIn(first.rpartition(':')[2], [f'{s.getsockname()[1]}/' for s in sockets])
+            self.assertEqual(command.stop(), 0)
+            # The sockets of a name may all be used by another item.
+            self.check_usage(self.serve(sockets, None, '--listen', 'systemd', '--listen', 'systemd:unknown'), 'is used elsewhere')
+
+    def test_one_for_a_tunnel(self):
+        """A tunnel listens on one socket only."""
+        with tcp() as one, tcp() as two:
+            def connect(names, *args):
+                command = Activated([one, two], names, 'connect', 'ws://127.0.0.1:1/', *args, TCP_TUNNEL_TOKEN=TOKEN)
+                self.addCleanup(command.__exit__)
+                return command
+
+            self.check_usage(connect(['one', 'two'], '--listen', 'systemd'),
+                             'several sockets; name one of them, as in systemd:two: one, two')
+            self.check_usage(connect(['same', 'same'], '--listen', 'systemd:same'), 'several sockets of the name “same”')
 
     def test_for_others(self):
         """Sockets for another process are ignored."""

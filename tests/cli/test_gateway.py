@@ -118,6 +118,25 @@ class Check(Directory):
             '{}/tokens:4: the time after expires= is not of the form')
 
 
+    def test_listen(self):
+        """Each place is checked, and whether it is named twice."""
+        self.good('[gateway]\ntarget=127.0.0.1:22\nlisten=127.0.0.1:0;127.0.0.1:0;[::1]:80;127.0.0.1:80;unix:a;unix:b;systemd:c\n',
+                  '--token', 'x')
+        self.write('gateway.conf', '[gateway]\ntarget=127.0.0.1:22\n'
+                   f'listen=80;nowhere;127.0.0.1:80;unix:a;[::1]:80;[0::1]:80;unix:{"x" * 200};unix:b/../a;systemd:c;localhost:x;'
+                   'systemd:c\n')
+        self.check("{}/gateway.conf:3: listen must be .*, not 'nowhere'",
+                   "{}/gateway.conf:3: listen: '80' and '127.0.0.1:80' are the same place$",
+                   r"{}/gateway.conf:3: listen: '\[::1\]:80' and '\[0::1\]:80' are the same place$",
+                   '{}/gateway.conf:3: listen: the path of the Unix socket to listen on is too long',
+                   "{}/gateway.conf:3: listen: 'unix:{}/a' and 'unix:{}/a' are the same place$",
+                   "{}/gateway.conf:3: listen must be .*, not 'localhost:x'",
+                   "{}/gateway.conf:3: listen: 'systemd:c' and 'systemd:c' are the same place$", args=('--token', 'x'))
+        self.write('gateway.conf', '[gateway]\ntarget=127.0.0.1:22\nlisten=;\n')
+        self.check('{}/gateway.conf:3: listen has no value$', args=('--token', 'x'))
+        # The command line overrides the file.
+        self.check('nothing is wrong$', status=0, args=('--token', 'x', '--listen', '0', '--listen', 'unix:/run/x'))
+
     def test_targets(self):
         """Targets have names, with which principals may be allowed to use them."""
         self.write('tokens', f'alice:{TOKEN}\n')
@@ -280,6 +299,41 @@ class Running(Directory):
             first.close()
             self.served(OTHER, '--target', f'127.0.0.1:{another.port}')
         self.assertEqual(self.gateway.stop(), 0)
+
+    def test_listeners(self):
+        """It listens in each place, prints each, and removes its sockets. A Unix socket is relative to the file."""
+        self.write('tokens', f'alice:{TOKEN}\n')
+        self.write('gateway.conf', self.configure(gateway='path=/v1\nlisten=127.0.0.1:0;unix:gateway.sock; localhost:0'))
+        self.start()
+        path = self.path('gateway.sock')
+        self.assertEqual(self.gateway.line(), f'listening on unix:{path}')
+        third = re.fullmatch(r'listening on (ws://(127\.0\.0\.1|\[::1\]):\d+/v1)', self.gateway.line())[1]
+        self.served(TOKEN)
+        self.url = third
+        self.served(TOKEN)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            client.sendall(b'GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+            self.assertIn(b'HTTP/1.1 4', client.recv(1000))
+        # A change takes effect at the next start.
+        self.replace('gateway.conf', self.configure(gateway='path=/v1\nlisten=127.0.0.1:0;unix:gateway.sock'))
+        self.gateway.error_line('changed keys that take effect at the next start: listen$')
+        self.served(TOKEN)
+        self.gateway.process.send_signal(signal.SIGINT)
+        self.gateway.process.send_signal(signal.SIGINT)
+        self.assertEqual(self.gateway.wait(), 0)
+        self.assertFalse(os.path.exists(path))
+
+    def test_all_or_nothing(self):
+        """If it cannot listen in one place, it does not start."""
+        path = self.path('gateway.sock')
+        with socket.create_server(('127.0.0.1', 0)) as other:
+            taken = other.getsockname()[1]
+            found, out, err = run('gateway', '--target', '127.0.0.1:1', '--token', 'x', '--listen', f'unix:{path}', '--listen',
+                                  f'{taken}')
+        self.assertEqual((found, out), (FAILED, ''))
+        self.assertIn(f'cannot listen on 127.0.0.1 port {taken}: Address already in use', err)
+        self.assertFalse(os.path.exists(path))
 
     def test_no_other_tokens(self):
         """The principals may have all the tokens."""

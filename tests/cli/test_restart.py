@@ -331,6 +331,39 @@ class Kinds(Restart):
         self.assertEqual(gateway.stop(), 0)
         self.assertFalse(os.path.exists(path))
 
+    def test_listeners(self):
+        """Each listener continues, under connections, and its clients are trusted as before."""
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        path = os.path.join(directory, 'gateway')
+        gateway = self.gateway('--listen', '127.0.0.1:0', '--listen', f'unix:{path}', '--listen', 'localhost:0', '--log-level', 'debug')
+        self.assertEqual(gateway.line(), f'listening on unix:{path}')
+        third = gateway.line().removeprefix('listening on ').replace('[::1]', '127.0.0.1')
+        loads = [Load(listening(self.tunnel(url)), seed, 4) for seed, url in enumerate((gateway.url, third))]
+        for load in loads:
+            load.wait_begun()
+        for _ in range(3):
+            gateway.restart()
+            for url in gateway.url, third:
+                _, connection = self.connect(url)
+                self.check_end(connection)
+            self.assertEqual(self.get_client(gateway, path), '192.0.2.7')
+            host, port = re.search(r'//(.*):(\d+)/', third).groups()
+            self.assertEqual(self.get_client(gateway, (host, int(port))), '127.0.0.1')
+        for load in loads:
+            load.stop()
+        self.assertEqual(gateway.stop(), 0)
+        self.assertFalse(os.path.exists(path))
+
+    def get_client(self, gateway, address):
+        """Sends a request with a wrong token, and returns the address that the gateway logs for its client."""
+        with socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET) as client:
+            client.connect(address)
+            client.sendall(b'GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n'
+                           b'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nX-Forwarded-For: 192.0.2.7\r\n'
+                           b'Authorization: Bearer wrong\r\n\r\n')
+            self.assertIn(b'HTTP/1.1 401', client.recv(1000))
+        return re.search('a request from (.*) was answered 401', gateway.error_line('was answered 401'))[1]
+
     def test_dial(self):
         """The target does not answer before the restart, but after it."""
         full = self.enterContext(socket.create_server(('127.0.0.1', 0), backlog=0))
@@ -605,17 +638,19 @@ class Program_(Restart):
 
 class Manager(Restart):
     def test_activation(self):
-        """The next program also gets the socket that the service manager has passed."""
-        with socket.create_server(('127.0.0.1', 0)) as listener:
-            gateway = self.enterContext(Activated([listener], ['web'], 'gateway', '--target', f'127.0.0.1:{self.target.port}',
+        """The next program also gets the sockets that the service manager has passed."""
+        with socket.create_server(('127.0.0.1', 0)) as one, socket.create_server(('127.0.0.1', 0)) as two:
+            gateway = self.enterContext(Activated([one, two], ['web', 'web'], 'gateway', '--target', f'127.0.0.1:{self.target.port}',
                                                   '--listen', 'systemd:web', '--drain-timeout', '0', TCP_TUNNEL_TOKEN=TOKEN))
-            url = 'ws://127.0.0.1:%d/' % listener.getsockname()[1]
-        _, connection = self.connect(url)
+            urls = ['ws://127.0.0.1:%d/' % listener.getsockname()[1] for listener in (one, two)]
+        connections = [self.connect(url)[1] for url in urls]
         for _ in range(2):
             gateway.process.send_signal(signal.SIGUSR2)
-            gateway.error_line('go on after the restart: 1')
-            self.check(connection)
-        self.connect(url)
+            gateway.error_line('go on after the restart: 2')
+            for connection in connections:
+                self.check(connection)
+        for url in urls:
+            self.connect(url)
         self.assertEqual(gateway.stop(), 0)
 
     def test_notifications(self):

@@ -261,8 +261,11 @@ class Desktop:
 
     def wait_for_text(self, pattern):
         """Waits for a text that matches a regular expression, and returns the match."""
-        return wait_until(lambda: next(filter(None, (re.search(pattern, text) for text in self.texts())), None),
-                          f"“{pattern}”")
+        try:
+            return wait_until(lambda: next(filter(None, (re.search(pattern, text) for text in self.texts())), None),
+                              f"“{pattern}”")
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the texts are {self.texts()}") from None
 
     def wait_until_no_text(self, pattern):
         wait_until(lambda: not any(re.search(pattern, text) for text in self.texts()) and self.whole,
@@ -270,7 +273,13 @@ class Desktop:
 
     def press(self, name, role=Atspi.Role.PUSH_BUTTON):
         """Presses a button. GTK shows it as pressed first, and acts a quarter of a second later."""
-        assert Atspi.Action.do_action(self.wait_for(role, name), 0)
+        button = self.wait_for(role, name)
+        wait_until(self.is_allocated, "the sizes of the windows")
+        assert Atspi.Action.do_action(button, 0)
+
+    def is_allocated(self):
+        self.activate("allocated")
+        return self.state("allocated")
 
     def enter(self, name, text):
         field = self.wait_for(Atspi.Role.TEXT, name)

@@ -36,6 +36,7 @@ class Observed(Application):
         self.add("sizes", self.sizes, state=GLib.Variant("au", ()))
         self.add("left", self.left, state=GLib.Variant("u", 0))
         self.add("keyboard", self.keyboard, state=GLib.Variant("b", False))
+        self.add("allocated", self.allocated, state=GLib.Variant("b", False))
         self.add("folded", self.folded, state=GLib.Variant("b", False))
         self.add("dark", self.dark, "b")
         self.add("resize", self.resize, "(ii)")
@@ -72,6 +73,10 @@ class Observed(Application):
         """The widths of the windows."""
         widths = [window.get_surface().get_width() for window in self.windows()]
         self.change_action_state("sizes", GLib.Variant("au", widths))
+
+    def allocated(self, _):
+        """Whether all windows have their sizes. Before that, a button may not be realized, and ignore a press."""
+        self.change_action_state("allocated", GLib.Variant("b", all(window.get_width() > 0 for window in self.windows())))
 
     def folded(self, _):
         """Whether a part of the editor's content is scrolled out of view."""

@@ -4,6 +4,7 @@
 
 #include <gio/gunixsocketaddress.h>
 #include <glib/gi18n.h>
+#include <netinet/in.h>
 #include <string.h>
 
 #include "cli/activation.h"
@@ -68,29 +69,52 @@ paths_are_same (const char *a,
   return strcmp (one, other) == 0;
 }
 
+/* Whether [::] includes all IPv4 addresses: see bindv6only in ip(7). */
 static gboolean
-hosts_are_same (const char *a,
-                const char *b)
+ipv6_includes_ipv4 (void)
+{
+  g_autoptr (GSocket) socket = g_socket_new (G_SOCKET_FAMILY_IPV6, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_TCP, NULL);
+  int only = 0;
+
+  return socket != NULL && g_socket_get_option (socket, IPPROTO_IPV6, IPV6_V6ONLY, &only, NULL) && !only;
+}
+
+static gboolean
+address_includes (GInetAddress *a,
+                  GInetAddress *b)
+{
+  if (g_inet_address_equal (a, b))
+    return TRUE;
+  if (!g_inet_address_get_is_any (a))
+    return FALSE;
+  return g_inet_address_get_family (a) == g_inet_address_get_family (b) ||
+         (g_inet_address_get_family (a) == G_SOCKET_FAMILY_IPV6 && ipv6_includes_ipv4 ());
+}
+
+/* The addresses of a name are not known here. */
+static gboolean
+hosts_overlap (const char *a,
+               const char *b)
 {
   g_autoptr (GInetAddress) one = g_inet_address_new_from_string (a);
   g_autoptr (GInetAddress) other = g_inet_address_new_from_string (b);
 
   if (one != NULL && other != NULL)
-    return g_inet_address_equal (one, other);
+    return address_includes (one, other) || address_includes (other, one);
   return g_ascii_strcasecmp (a, b) == 0;
 }
 
-/* Port 0 is another one each time. */
+/* Whether only one of them can be opened. Port 0 is another one each time. */
 static gboolean
-listens_are_same (const Listen *a,
-                  const Listen *b)
+listens_overlap (const Listen *a,
+                 const Listen *b)
 {
   if (a->path != NULL || b->path != NULL)
     return a->path != NULL && b->path != NULL && paths_are_same (a->path, b->path);
-  return a->port == b->port && a->port != 0 && hosts_are_same (a->host, b->host);
+  return a->port == b->port && a->port != 0 && hosts_overlap (a->host, b->host);
 }
 
-/* Whether no former item names the same place. */
+/* Whether no former item names the same place, or includes it. */
 static gboolean
 check_is_new (const OptionValue *value,
               GPtrArray         *places,
@@ -101,9 +125,10 @@ check_is_new (const OptionValue *value,
     {
       const Listen *former = places->pdata[i];
 
-      if (!listens_are_same (former, place))
+      if (!listens_overlap (former, place))
         continue;
-      problems_add (problems, value->place, _("%s: '%s' and '%s' are the same place"), value->label, former->text, place->text);
+      problems_add (problems, value->place, _("%s: '%s' and '%s' are the same place, or one includes the other"), value->label,
+                    former->text, place->text);
       return FALSE;
     }
   return TRUE;
@@ -142,7 +167,7 @@ check_sockets (const OptionValue *value,
 
   for (char **item = value->list; item != NULL && *item != NULL; item++)
     if (options_is_activated (*item) && !g_hash_table_add (seen, *item))
-      problems_add (problems, value->place, _("%s: '%s' and '%s' are the same place"), value->label, *item, *item);
+      problems_add (problems, value->place, _("%s: '%s' occurs twice"), value->label, *item);
 }
 
 /* As an item of the property listeners. */

@@ -126,12 +126,24 @@ class Check(Directory):
                    f'listen=80;nowhere;127.0.0.1:80;unix:a;[::1]:80;[0::1]:80;unix:{"x" * 200};unix:b/../a;systemd:c;localhost:x;'
                    'systemd:c\n')
         self.check("{}/gateway.conf:3: listen must be .*, not 'nowhere'",
-                   "{}/gateway.conf:3: listen: '80' and '127.0.0.1:80' are the same place$",
-                   r"{}/gateway.conf:3: listen: '\[::1\]:80' and '\[0::1\]:80' are the same place$",
+                   "{}/gateway.conf:3: listen: '80' and '127.0.0.1:80' are the same place, or one includes the other$",
+                   r"{}/gateway.conf:3: listen: '\[::1\]:80' and '\[0::1\]:80' are the same place",
                    '{}/gateway.conf:3: listen: the path of the Unix socket to listen on is too long',
-                   "{}/gateway.conf:3: listen: 'unix:{}/a' and 'unix:{}/a' are the same place$",
+                   "{}/gateway.conf:3: listen: 'unix:{}/a' and 'unix:{}/a' are the same place",
                    "{}/gateway.conf:3: listen must be .*, not 'localhost:x'",
-                   "{}/gateway.conf:3: listen: 'systemd:c' and 'systemd:c' are the same place$", args=('--token', 'x'))
+                   "{}/gateway.conf:3: listen: 'systemd:c' occurs twice$", args=('--token', 'x'))
+        self.good('[gateway]\ntarget=127.0.0.1:22\nlisten=0.0.0.0:80;[::1]:80;0.0.0.0:81;[::]:82\n', '--token', 'x')
+        self.write('gateway.conf', '[gateway]\ntarget=127.0.0.1:22\nlisten=127.0.0.1:80;0.0.0.0:80;[::]:81;[::1]:81\n')
+        self.check("{}/gateway.conf:3: listen: '127.0.0.1:80' and '0.0.0.0:80' are the same place",
+                   r"{}/gateway.conf:3: listen: '\[::\]:81' and '\[::1\]:81' are the same place", args=('--token', 'x'))
+        try:
+            with open('/proc/sys/net/ipv6/bindv6only', encoding='ascii') as file:
+                separate = int(file.read())
+        except FileNotFoundError:
+            separate = True
+        self.write('gateway.conf', '[gateway]\ntarget=127.0.0.1:22\nlisten=0.0.0.0:80;[::]:80\n')
+        self.check(*(['nothing is wrong'] if separate else [r"{}/gateway.conf:3: listen: '0.0.0.0:80' and '\[::\]:80' are the same"]),
+                   status=0 if separate else FAILED, args=('--token', 'x'))
         self.write('gateway.conf', '[gateway]\ntarget=127.0.0.1:22\nlisten=;\n')
         self.check('{}/gateway.conf:3: listen has no value$', args=('--token', 'x'))
         # The command line overrides the file.

@@ -11,6 +11,7 @@
 #define TOKEN "bench"
 
 static gboolean singleton;
+static gboolean parallel;
 static gboolean resumable;
 static int connections;
 static int copies = 1;
@@ -18,7 +19,8 @@ static char *certificate_path;
 static char **addresses;
 
 static const GOptionEntry options[] = {
-  { "singleton", 0, 0, G_OPTION_ARG_NONE, &singleton, "A WebSocket for each connection", NULL },
+  { "singleton", 0, 0, G_OPTION_ARG_NONE, &singleton, "One connection at a time, each with its own WebSocket", NULL },
+  { "parallel", 0, 0, G_OPTION_ARG_NONE, &parallel, "A WebSocket for each connection", NULL },
   { "resumable", 0, 0, G_OPTION_ARG_NONE, &resumable, "With resumption, instead of without", NULL },
   { "connections", 0, 0, G_OPTION_ARG_INT, &connections, "How many there may be, if not the default", "N" },
   { "copies", 0, 0, G_OPTION_ARG_INT, &copies, "How many ends for each address", "N" },
@@ -61,8 +63,11 @@ start_tunnel (const char *uri,
       g_object_set (tunnel, "tls-database", database, NULL);
     }
   g_object_set (tunnel, "log-level", TCP_TUNNEL_LOG_LEVEL_ERROR, NULL);
-  if (!singleton)
-    g_object_set (tunnel, "mode", TCP_TUNNEL_MODE_MULTIPLEXED, NULL);
+  g_object_set (tunnel, "mode",
+                parallel    ? TCP_TUNNEL_MODE_PARALLEL
+                : singleton ? TCP_TUNNEL_MODE_SINGLETON
+                            : TCP_TUNNEL_MODE_MULTIPLEXED,
+                NULL);
   g_object_set (tunnel, "resumption", resumable ? TCP_TUNNEL_RESUMPTION_REQUIRED : TCP_TUNNEL_RESUMPTION_OFF, NULL);
   if (connections > 0)
     g_object_set (tunnel, "max-connections", connections, NULL);

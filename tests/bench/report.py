@@ -196,13 +196,14 @@ def _expected_of_client(figures, stall_seconds):
 
 
 PROTOCOLS = {"gateway-singleton": "raw", "gateway-multiplexed": "tagged", "resumable-singleton": "resumable, singleton",
-             "resumable-multiplexed": "resumable"}
+             "resumable-multiplexed": "resumable", "gateway-parallel": "raw, parallel",
+             "resumable-parallel": "resumable, parallel"}
 
 
 def _expected_throughput_of_pair(ours, other, key):
     for cell, streams in (("up", ""), ("down", ""), ("up-8", ", 8 streams"), ("down-8", ", 8 streams")):
         way = cell.removesuffix("-8")
-        if streams == "" or "multiplexed" in key:
+        if streams == "" or "singleton" not in key:
             yield _at_least(f"{PROTOCOLS[key]}: throughput {way}{streams}, times wstunnel's", 1,
                             _ratio(ours.rate(cell, way), other.rate(cell, way)))
 
@@ -228,7 +229,7 @@ def _expected_of_pairs(figures):
         yield from _expected_cpu_of_pair(ours, other, key, 1, 1.25)
         yield _at_most(f"{protocol}: p50 for 64 bytes, times two relays'", 1.2,
                        _ratio(ours.ping("ping", "p50_us"), relays.ping("ping", "p50_us")))
-        for way in ("up", "down") if "multiplexed" in key else ():
+        for way in ("up", "down") if "singleton" not in key else ():
             p99 = ours.ping(f"ping-{way}", "p99_us")
             yield _at_most(f"{protocol}: p99 beside bulk {way}, times wstunnel's", 1,
                            _ratio(p99, other.ping(f"ping-{way}", "p99_us")))

@@ -290,6 +290,8 @@ def make_subjects():
         Subject("gateway-multiplexed", "+gateway multiplex", build_pair()),
         Subject("resumable-singleton", "resumable singleton", build_pair("--singleton", "--resumable"), parallel=False),
         Subject("resumable-multiplexed", "resumable multiplex", build_pair("--resumable")),
+        Subject("gateway-parallel", "+gateway parallel", build_pair("--parallel"), descriptors=2),
+        Subject("resumable-parallel", "resumable parallel", build_pair("--parallel", "--resumable"), descriptors=2),
         Subject("limrun-singleton", "limrun singleton", build_limrun("singleton"), parallel=False),
         Subject("limrun-multiplexed", "limrun multiplexed", build_limrun("multiplexed")),
         Subject("wstunnel", "wstunnel", build_wstunnel, descriptors=2),

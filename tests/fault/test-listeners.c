@@ -163,7 +163,7 @@ static void
 check_bytes (char *uri,
              guint32 seed)
 {
-  g_autofree char *owned = uri;
+  g_autofree char *owned G_GNUC_UNUSED = uri;
   g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_MULTIPLEXED);
   int fd;
 

@@ -69,15 +69,20 @@ describe_gateway (JsonBuilder *builder,
                   TcpGateway  *gateway,
                   gboolean     draining)
 {
-  g_autofree char *address = format_gateway (gateway);
+  g_auto (GStrv) addresses = format_listeners (gateway);
   g_autofree char *target = NULL;
 
   g_object_get (gateway, "target", &target, NULL);
   json_builder_begin_object (builder);
   event_add_string (builder, "name", target);
   event_add_string (builder, "target", target);
-  if (address != NULL)
-    event_add_string (builder, "address", address);
+  if (*addresses != NULL)
+    event_add_string (builder, "address", *addresses);
+  json_builder_set_member_name (builder, "addresses");
+  json_builder_begin_array (builder);
+  for (char **address = addresses; *address != NULL; address++)
+    json_builder_add_string_value (builder, *address);
+  json_builder_end_array (builder);
   event_add_string (builder, "state", draining ? "draining" : "listening");
   add_statistics (builder, TCP_ENDPOINT (gateway));
   json_builder_end_object (builder);

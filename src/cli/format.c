@@ -85,17 +85,7 @@ format_peer (TcpConnection *connection,
   return split_address (address, &host) == 0 && host != NULL ? g_steal_pointer (&host) : format_address (address);
 }
 
-/* The address for clients: the URL, or the path of a Unix socket, which has no URL. NULL if it does not run. */
-char *
-format_gateway (TcpGateway *gateway)
-{
-  GSocketAddress *local = tcp_endpoint_get_local_address (TCP_ENDPOINT (gateway));
-  char *uri = tcp_gateway_dup_uri (gateway);
-
-  return uri == NULL && local != NULL ? format_address (local) : uri;
-}
-
-/* The URL of a running gateway at an address, or the path of a Unix socket. */
+/* The URL of a running gateway at an address, or the path of a Unix socket, which has no URL. */
 static char *
 format_listener (TcpGateway     *gateway,
                  GSocketAddress *address)
@@ -112,7 +102,7 @@ format_listener (TcpGateway     *gateway,
                      NULL, NULL);
 }
 
-/* The addresses of all listeners for clients, that of format_gateway () first. */
+/* The addresses of all listeners for clients. There is none if the gateway does not run. */
 char **
 format_listeners (TcpGateway *gateway)
 {

@@ -13,7 +13,6 @@ char *format_address (GSocketAddress *address);
 char *format_peer (TcpConnection *connection,
                    const char    *property);
 const char *format_error_code (const GError *error);
-char *format_gateway (TcpGateway *gateway);
 char **format_listeners (TcpGateway *gateway);
 char *format_uri (GUri *uri);
 const char *format_state (TcpTunnelState state);

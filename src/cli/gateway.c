@@ -558,7 +558,9 @@ gateway_run (Gateway *self)
     }
   if (self->quits == 0)
     {
-      notify_send ("READY=1\nSTATUS=listening on %s", listeners[0]);
+      g_autofree char *all = g_strjoinv (", ", listeners);
+
+      notify_send ("READY=1\nSTATUS=listening on %s", all);
       gateway_do_next (self);
     }
   else

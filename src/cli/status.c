@@ -243,6 +243,12 @@ add_text_line (GPtrArray *lines,
   g_ptr_array_add (lines, line);
 }
 
+static const char *
+get_text (JsonNode *node)
+{
+  return JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_STRING ? json_node_get_string (node) : NULL;
+}
+
 /* Reads a member of another process's answer, which may be of another version. */
 static const char *
 get_string (JsonObject *object,
@@ -250,8 +256,7 @@ get_string (JsonObject *object,
 {
   JsonNode *node = json_object_get_member (object, key);
 
-  return node != NULL && JSON_NODE_HOLDS_VALUE (node) && json_node_get_value_type (node) == G_TYPE_STRING
-           ? json_node_get_string (node) : NULL;
+  return node != NULL ? get_text (node) : NULL;
 }
 
 static double
@@ -317,6 +322,23 @@ shorten_uri (const char *name)
   return host != NULL ? host + 3 : name != NULL ? name : "";
 }
 
+/* A gateway may have several addresses, of which the row shows the first. */
+static void
+add_further_addresses (GPtrArray  *lines,
+                       JsonObject *object)
+{
+  JsonNode *node = json_object_get_member (object, "addresses");
+  JsonArray *array = node != NULL && JSON_NODE_HOLDS_ARRAY (node) ? json_node_get_array (node) : NULL;
+
+  for (guint i = 1; array != NULL && i < json_array_get_length (array); i++)
+    {
+      const char *address = get_text (json_array_get_element (array, i));
+      g_autofree char *clean = format_foreign (address != NULL ? address : "-");
+
+      add_text_line (lines, VIEW_DIM, g_strdup_printf (_("    also on %s"), clean));
+    }
+}
+
 static void
 add_object (GPtrArray  *lines,
             JsonObject *object)
@@ -333,6 +355,7 @@ add_object (GPtrArray  *lines,
   line->style = get_style (state != NULL ? state : "-");
   line->figures = format_figures (object);
   g_ptr_array_add (lines, line);
+  add_further_addresses (lines, object);
   add_reason (lines, object);
 }
 

@@ -254,6 +254,7 @@ class Status(AdminTest):
                                                      'failed_connections': 1}])
             self.assertEqual(status['metrics']['dial_errors_total']['name'], 1)
             self.assertEqual((status['gateway']['address'], status['gateway']['state']), (self.url, 'listening'))
+            self.assertEqual(status['gateway']['addresses'], [self.url])
             self.assertEqual(json.loads(self.get('/status.json?connections=0'))['connections'], [])
         self.until('/status.json', lambda status: status['connections'] == [] and status['principals'][0]['open_connections'] == 0)
         self.assertNotIn(TOKEN, self.get('/status.json') + self.get('/metrics'))
@@ -507,7 +508,8 @@ class Page(AdminTest):
         with tempfile.NamedTemporaryFile('w') as tokens:
             tokens.write(f'alice:{TOKEN}\nbuild-farm:another\n')
             tokens.flush()
-            self.serve('--token-file', tokens.name, '--allow', '*.invalid:*', token=None)
+            self.serve('--token-file', tokens.name, '--allow', '*.invalid:*', '--listen', '0', '--listen', '127.0.0.1:0', token=None)
+            further = self.gateway.line().removeprefix('listening on ')
         address = self.connect('--mode', 'multiplexed')
         farm = self.connect('--mode', 'multiplexed', TCP_TUNNEL_TOKEN='another')
         lost = self.connect('--mode', 'multiplexed', '--target', 'gone.invalid:5432')
@@ -519,14 +521,14 @@ class Page(AdminTest):
         browser = self.enterContext(Chromium(program))
         browser.show(1200, 1000, 'light')
         browser.call('Page.navigate', url=f'http://{self.admin[1]}/')
-        self.look(browser, clients, directory)
+        self.look(browser, clients, further, directory)
         self.use_keys(browser)
         self.lose_gateway(browser)
 
-    def look(self, browser, clients, directory):
+    def look(self, browser, clients, further, directory):
         browser.until("document.querySelector('#state')?.textContent === 'listening'")
         text = browser.evaluate('document.body.innerText')
-        for words in ('alice', 'build-farm', 'gone.invalid:5432', f'{self.url} → 127.0.0.1:{self.service.port}', '195 KiB'):
+        for words in ('alice', 'build-farm', 'gone.invalid:5432', f'{self.url}, {further} → 127.0.0.1:{self.service.port}', '195 KiB'):
             self.assertIn(words, text)
         self.assertEqual(browser.evaluate("document.querySelectorAll('#connection-rows tr').length"), len(clients))
         # The page is updated, and shows rates.

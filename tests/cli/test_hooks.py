@@ -221,10 +221,10 @@ class Notify(Tunnels):
         self.assertNotIn('READY=1', self.expect('STATUS=1 ended'))
 
     def test_gateway(self):
-        with Command('gateway', '--target', '127.0.0.1:1', TCP_TUNNEL_TOKEN=TOKEN,
+        with Command('gateway', '--target', '127.0.0.1:1', '--listen', '0', '--listen', '0', TCP_TUNNEL_TOKEN=TOKEN,
                      NOTIFY_SOCKET=self.path) as server:
-            url = server.line().split()[-1]
-            self.assertEqual(self.expect('READY=1'), [f'STATUS=listening on {url}'])
+            urls = [server.line().split()[-1] for _ in range(2)]
+            self.assertEqual(self.expect('READY=1'), [f'STATUS=listening on {", ".join(urls)}'])
             self.assertEqual(server.stop(), 0)
             self.expect('STOPPING=1')
 

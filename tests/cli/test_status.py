@@ -188,6 +188,14 @@ class Status(unittest.TestCase):
         self.assertEqual(len(stdout.splitlines()), 2)
         self.assertNotIn('\x1b', stdout)
 
+    def test_answer_with_addresses(self):
+        gateways = [{'address': 'one', 'addresses': ['one', '\x1b[31m', 3, {}]}, {'address': 'two', 'addresses': {}}]
+        self.answering(json.dumps({'command': 'gateway', 'pid': 1, 'gateways': gateways}).encode())
+        status, stdout, stderr = run('status')
+        self.assertEqual((status, stderr), (0, ''))
+        self.assertEqual(len(stdout.splitlines()), 6)
+        self.assertNotIn('\x1b', stdout)
+
     def test_slow_answer(self):
         self.answering(b' ' * 100, pause=0.5)
         self.assertIn('problem', self.processes()[0])
@@ -199,6 +207,20 @@ class Status(unittest.TestCase):
             command.line()
             shown, = self.processes()
             self.assertEqual(shown['gateways'][0]['address'], f'unix:{path}')
+            self.assertEqual(shown['gateways'][0]['addresses'], [f'unix:{path}'])
+
+    def test_several_addresses(self):
+        path = os.path.join(self.runtime.name, 'gateway')
+        with Command('gateway', '--target', f'127.0.0.1:{self.service.port}', '--listen', '0', '--listen', '127.0.0.1:0',
+                     '--listen', f'unix:{path}', TCP_TUNNEL_TOKEN=TOKEN) as command:
+            addresses = [command.line().removeprefix('listening on ') for _ in range(3)]
+            shown, = self.processes()
+            self.assertEqual(shown['gateways'][0]['address'], addresses[0])
+            self.assertEqual(shown['gateways'][0]['addresses'], addresses)
+            lines = run('status')[1].splitlines()
+            self.assertIn(f'  {addresses[0]}  listening  ', lines[1])
+            self.assertEqual(lines[2:], [f'    also on {address}' for address in addresses[1:]])
+            self.assertEqual(command.stop(), 0)
 
     def test_stopped(self):
         """A process that does not answer is shown as such, and delays the output only briefly."""

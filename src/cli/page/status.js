@@ -172,7 +172,7 @@ function show(status) {
   const gateway = status.gateway;
   const rate = makeRate(status);
 
-  set('where', `${gateway.address ?? 'not listening yet'} → ${gateway.target ?? 'targets of the clients'}`);
+  set('where', `${gateway.addresses.join(', ') || 'not listening yet'} → ${gateway.target ?? 'targets of the clients'}`);
   set('version', `version ${status.version}, process ${status.pid}, running for ${formatTime(status.uptime_ms)}`);
   if (!paused)
     showState(gateway.state, gateway.state === 'listening' ? 'good' : '');

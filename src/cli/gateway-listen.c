@@ -13,6 +13,9 @@
 #define PLACEHOLDER_TARGET "127.0.0.1:1"
 #define PLACEHOLDER_TOKEN "placeholder"
 
+/* The property listeners can have 64 items, and another place is set in other properties. */
+#define MAX_LISTENERS 65
+
 /* A place that one item of the option names. */
 typedef struct
 {
@@ -127,8 +130,11 @@ check_is_new (const OptionValue *value,
 
       if (!listens_overlap (former, place))
         continue;
-      problems_add (problems, value->place, _("%s: '%s' and '%s' are the same place, or one includes the other"), value->label,
-                    former->text, place->text);
+      if (strcmp (former->text, place->text) == 0)
+        problems_add (problems, value->place, _("%s: '%s' occurs twice"), value->label, place->text);
+      else
+        problems_add (problems, value->place, _("%s: '%s' and '%s' are the same place, or one includes the other"), value->label,
+                      former->text, place->text);
       return FALSE;
     }
   return TRUE;
@@ -226,6 +232,12 @@ gateway_listen_apply (const OptionValue *value,
   if (value->list != NULL && *value->list == NULL)
     problems_add (problems, value->place, _("%s has no value"), value->label);
   check_sockets (value, problems);
+  if (places->len > MAX_LISTENERS)
+    {
+      problems_add (problems, value->place, _("%s has %u places, and %d are possible"), value->label, places->len, MAX_LISTENERS);
+      /* The library does not need to report it, too. */
+      g_ptr_array_set_size (places, MAX_LISTENERS);
+    }
   for (guint i = 0; i < places->len; i++)
     g_ptr_array_add (listeners, make_listener (places->pdata[i]));
   set_listeners (gateway, listeners);

@@ -336,7 +336,7 @@ server_warn_of_address (TcpServer      *self,
   if (g_inet_address_get_is_loopback (host))
     return FALSE;
 
-  text = g_inet_address_to_string (host);
+  text = g_socket_connectable_to_string (G_SOCKET_CONNECTABLE (address));
   tcp_log_warn (self->shared->log, "listening on %s without TLS: tokens and data cross the network in the clear; use a "
                            "certificate, or listen on 127.0.0.1 behind a proxy that speaks TLS", text);
   return TRUE;

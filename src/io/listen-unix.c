@@ -144,6 +144,13 @@ listen_at (const char     *path,
   return g_steal_pointer (&socket);
 }
 
+/* What to do about a failure to listen. */
+static const char *
+advise_on_unix (const GError *cause)
+{
+  return g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) ? _("; create its directory first") : "";
+}
+
 /* Returns a socket that listens at @path, in an array like that of tcp_listen (), after replacing one to which no
  * program is bound. @file is for tcp_socket_file_remove (). The error is for the application. */
 GPtrArray *
@@ -159,8 +166,8 @@ tcp_listen_unix (const char     *path,
     {
       g_autofree char *name = g_filename_display_name (path);
 
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, _("cannot listen on the Unix socket %s: %s"), name,
-                   why->message);
+      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LISTEN, _("cannot listen on the Unix socket %s: %s%s"), name,
+                   why->message, advise_on_unix (why));
       return NULL;
     }
 

@@ -278,7 +278,7 @@ static const char *
 advise_on_listen (const GError *cause)
 {
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_ADDRESS_IN_USE))
-    return _("; another program has this port: choose another, or 0 for any that is free");
+    return _("; another program or listener has this port: choose another, or 0 for any that is free");
   if (g_error_matches (cause, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED))
     return _("; ports below 1024 need privileges: choose one from 1024 on");
   /* GIO has no code for the address of another machine. */

@@ -129,7 +129,7 @@ class Check(Directory):
                    "{}/gateway.conf:3: listen: '80' and '127.0.0.1:80' are the same place, or one includes the other$",
                    r"{}/gateway.conf:3: listen: '\[::1\]:80' and '\[0::1\]:80' are the same place",
                    '{}/gateway.conf:3: listen: the path of the Unix socket to listen on is too long',
-                   "{}/gateway.conf:3: listen: 'unix:{}/a' and 'unix:{}/a' are the same place",
+                   "{}/gateway.conf:3: listen: 'unix:{}/a' occurs twice$",
                    "{}/gateway.conf:3: listen must be .*, not 'localhost:x'",
                    "{}/gateway.conf:3: listen: 'systemd:c' occurs twice$", args=('--token', 'x'))
         self.good('[gateway]\ntarget=127.0.0.1:22\nlisten=0.0.0.0:80;[::1]:80;0.0.0.0:81;[::]:82\n', '--token', 'x')
@@ -144,6 +144,12 @@ class Check(Directory):
         self.write('gateway.conf', '[gateway]\ntarget=127.0.0.1:22\nlisten=0.0.0.0:80;[::]:80\n')
         self.check(*(['nothing is wrong'] if separate else [r"{}/gateway.conf:3: listen: '0.0.0.0:80' and '\[::\]:80' are the same"]),
                    status=0 if separate else FAILED, args=('--token', 'x'))
+        self.write('gateway.conf', '[gateway]\ntarget=127.0.0.1:22\nlisten=80;80;unix:a;unix:a\n')
+        self.check("{}/gateway.conf:3: listen: '80' occurs twice$", "{}/gateway.conf:3: listen: 'unix:{}/a' occurs twice$",
+                   args=('--token', 'x'))
+        self.good(f'[gateway]\ntarget=127.0.0.1:22\nlisten={"0;" * 65}\n', '--token', 'x')
+        self.write('gateway.conf', f'[gateway]\ntarget=127.0.0.1:22\nlisten={"0;" * 66}\n')
+        self.check('{}/gateway.conf:3: listen has 66 places, and 65 are possible$', args=('--token', 'x'))
         self.write('gateway.conf', '[gateway]\ntarget=127.0.0.1:22\nlisten=;\n')
         self.check('{}/gateway.conf:3: listen has no value$', args=('--token', 'x'))
         # The command line overrides the file.

@@ -162,15 +162,15 @@ LISTEN = [
     usage('a path without unix:', 'connect ws://127.0.0.1:1/ --listen /run/x', "unix:PATH or systemd:NAME, not '/run/x'"),
     usage('a URL', 'gateway --target 127.0.0.1:1 --listen ws://127.0.0.1:80/', "--listen must be HOST:PORT, [IPV6]:PORT, PORT (0 to 65535), unix:PATH or systemd:NAME, not 'ws://"),
     row('a port in use', 'connect ws://127.0.0.1:1/ --listen {taken}',
-        'Address already in use; another program has this port: choose another, or 0 for any that is free'),
+        'Address already in use; another program or listener has this port: choose another, or 0 for any that is free'),
     row('a port in use, of the gateway', 'gateway --target 127.0.0.1:1 --listen {taken}',
-        'Address already in use; another program has this port: choose another, or 0 for any that is free'),
+        'Address already in use; another program or listener has this port: choose another, or 0 for any that is free'),
     row('the address of another machine', 'connect ws://127.0.0.1:1/ --listen 192.0.2.1:0',
         'cannot listen on 192.0.2.1 port 0: Cannot assign requested address; it has to be an address of this machine, '
         'such as 127.0.0.1, or 0.0.0.0 for all that it has'),
     row('a pattern', "connect ws://127.0.0.1:1/ --listen '*:0'", 'or 0.0.0.0 for all that it has'),
     row('a directory that is not there', 'connect ws://127.0.0.1:1/ --listen unix:{directory}/none/socket',
-        '/none/socket: No such file or directory'),
+        '/none/socket: No such file or directory; create its directory first'),
     usage('a path too long', 'connect ws://127.0.0.1:1/ --listen unix:/' + 'x' * 200, 'the path of the Unix socket to listen on is too long'),
 ]
 

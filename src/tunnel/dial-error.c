@@ -134,7 +134,8 @@ advise_on_status (const TcpDialFailure *failure)
       return g_strdup (_("; its log, or that of a proxy in front of it, may say why"));
     case 502:
     case 504:
-      return g_strdup (_("; a proxy in front of it answers, which does not reach it: check whether the gateway runs"));
+      return g_strdup (_("; a proxy in front of it answers, which does not reach it: check whether the gateway runs, "
+                         "and the log of the proxy"));
     default:
       break;
     }

@@ -133,17 +133,17 @@ test_statuses (void)
       "the gateway ws://h/ has too many requests (429)" },
     { { .status = 502, .phrase = "Bad Gateway", .server = "nginx/1.2 (Ubuntu) x/1" }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
       "the gateway ws://h/ failed (502 Bad Gateway from nginx/1.2); a proxy in front of it answers, which does not reach it: "
-      "check whether the gateway runs" },
+      "check whether the gateway runs, and the log of the proxy" },
     { { .status = 502, .server = "0123456789012345678901234567890123456789x" }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
       "the gateway ws://h/ failed (502 from 0123456789012345678901234567890123456789); a proxy in front of it answers, which "
-      "does not reach it: check whether the gateway runs" },
+      "does not reach it: check whether the gateway runs, and the log of the proxy" },
     { { .status = 500, .server = "(x)" }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
       "the gateway ws://h/ failed (500); its log, or that of a proxy in front of it, may say why" },
     { { .status = 500 }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
       "the gateway ws://h/ failed (500); its log, or that of a proxy in front of it, may say why" },
     { { .status = 502 }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
       "the gateway ws://h/ failed (502); a proxy in front of it answers, which does not reach it: check whether the "
-      "gateway runs" },
+      "gateway runs, and the log of the proxy" },
     { { .status = 503, .retry_after = 5000 }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
       "the gateway ws://h/ is not available now (503); it asks to wait for 5 s" },
     { { .status = 301 }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
@@ -161,7 +161,7 @@ test_statuses (void)
       "the gateway ws://h/ redirects elsewhere (302); redirects are not followed: check the URL" },
     { { .status = 502, .proxy = "http://p:1", .stage = TCP_OPENING_HTTP }, "ws://h/", TCP_TUNNEL_ERROR_UNREACHABLE,
       "the gateway ws://h/ (through the proxy http://p:1) failed (502); a proxy in front of it answers, which does not "
-      "reach it: check whether the gateway runs" },
+      "reach it: check whether the gateway runs, and the log of the proxy" },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)

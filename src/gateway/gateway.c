@@ -129,7 +129,8 @@ tcp_gateway_try (TcpGateway    *self,
   tcp_runner_lock (&endpoint->runner);
   settings = gateway_copy_settings (self);
   tcp_runner_unlock (&endpoint->runner);
-  return tcp_server_check (settings, principals, log, cancellable, &roster, error);
+  return tcp_port_spec_check (&settings->common.where, error) &&
+         tcp_server_check (settings, principals, log, cancellable, &roster, error);
 }
 
 /* For the runner */
@@ -169,7 +170,8 @@ gateway_make_server (gpointer        owner,
   TcpServer *server;
 
   ((TcpGatewaySettings *) self->settings)->asks = gateway_asks (owner);
-  if (!tcp_gateway_settings_check (self->settings, error))
+  if (!tcp_port_spec_check (&((TcpGatewaySettings *) self->settings)->common.where, error) ||
+      !tcp_gateway_settings_check (self->settings, error))
     return NULL;
   server = tcp_server_new (self->settings, TCP_GATEWAY (self)->principals, TCP_GATEWAY (self)->places, self->log,
                            self->status, TCP_GATEWAY (self)->counters, events, error);
@@ -543,8 +545,6 @@ gateway_begin_reload (TcpGateway  *self,
   reload->principals = g_steal_pointer (&principals);
   tcp_runner_lock (&endpoint->runner);
   reload->settings = gateway_copy_settings (self);
-  /* It has no effect on a reload, and the application may have closed it. */
-  g_clear_object (&reload->settings->common.where.socket);
   reload->number = tcp_server_begin_reload (server);
   tcp_runner_unlock (&endpoint->runner);
   return reload;

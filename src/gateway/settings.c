@@ -37,6 +37,7 @@ tcp_gateway_settings_get_max_memory (const TcpGatewaySettings *self)
   return DEFAULT_MEMORY + (guint64) self->common.max_connections * TCP_GATEWAY_MEMORY_OF_CLIENT;
 }
 
+/* Checks all but where the gateway listens, which a reload does not change. */
 gboolean
 tcp_gateway_settings_check (const TcpGatewaySettings  *self,
                             GError                   **error)
@@ -46,8 +47,6 @@ tcp_gateway_settings_check (const TcpGatewaySettings  *self,
   g_autoptr (TcpReversePorts) reverse_ports = NULL;
 
   if (policy == NULL)
-    return FALSE;
-  if (!tcp_port_spec_check (&self->common.where, error))
     return FALSE;
   if (self->path != NULL && *self->path != '/')
     return tcp_invalid (error, _("the path “%s” does not begin with a slash"), self->path);

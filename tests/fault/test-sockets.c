@@ -103,9 +103,13 @@ test_closed_after_the_start (void)
   int fd;
 
   socket = wrap (socket_listen (0, &port));
-  g_object_set (gateway, "socket", socket, NULL);
+  /* The socket makes the other properties irrelevant. */
+  g_object_set (gateway, "hostname", NULL, "socket", socket, NULL);
   start (gateway);
   g_assert_true (g_socket_close (socket, NULL));
+  test_reload_gateway (gateway);
+  /* Nor does a reload use the other properties of this kind. */
+  g_object_set (gateway, "socket", NULL, "socket-path", "", NULL);
   test_reload_gateway (gateway);
   client_close (client_connect (port));
   tcp_endpoint_close (TCP_ENDPOINT (gateway));

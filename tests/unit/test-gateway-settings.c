@@ -19,6 +19,13 @@ make (const char *target,
   return settings;
 }
 
+static gboolean
+check (const TcpGatewaySettings *settings,
+       GError **error)
+{
+  return tcp_port_spec_check (&settings->common.where, error) && tcp_gateway_settings_check (settings, error);
+}
+
 static void
 check_good (const char *target,
             const char *hostname,
@@ -27,7 +34,7 @@ check_good (const char *target,
   g_autoptr (TcpGatewaySettings) settings = make (target, hostname, path);
   g_autoptr (GError) error = NULL;
 
-  tcp_gateway_settings_check (settings, &error);
+  check (settings, &error);
   g_assert_no_error (error);
 }
 
@@ -39,7 +46,7 @@ check_bad (const char *target,
   g_autoptr (TcpGatewaySettings) settings = make (target, hostname, path);
   g_autoptr (GError) error = NULL;
 
-  g_assert_false (tcp_gateway_settings_check (settings, &error));
+  g_assert_false (check (settings, &error));
   g_assert_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_INVALID_ARGUMENT);
 }
 

@@ -37,7 +37,9 @@ void
 log_tap_install (void)
 {
   monitor_init (&monitor);
+  monitor_enter (&monitor);
   lines = g_ptr_array_new_with_free_func (g_free);
+  monitor_leave (&monitor);
   g_log_set_writer_func (write_log, NULL, NULL);
 }
 

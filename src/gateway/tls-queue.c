@@ -61,6 +61,7 @@ tls_queue_unref (TcpTlsQueue *self)
 
   g_object_unref (self->certificate);
   g_clear_object (&self->client_ca);
+  g_cancellable_release_fd (self->closing);
   g_object_unref (self->closing);
   g_free (self);
 }
@@ -353,6 +354,9 @@ tcp_tls_queue_new (GTlsCertificate *certificate,
   g_set_object (&self->client_ca, client_ca);
   self->group = group;
   self->closing = g_cancellable_new ();
+  /* All handshakes wait for this descriptor as well. If it were only opened by the first of them, GLib would abort the
+   * program if none was left. */
+  g_cancellable_get_fd (self->closing);
   self->grace = TCP_MAX_GRACE;
   self->timer = tcp_timer_new (on_timer, self);
   return self;

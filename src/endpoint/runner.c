@@ -10,9 +10,6 @@
 
 #include <tcptunnel/tcptunnel.h>
 
-/* The number of descriptors that a start uses, some of them only for a moment. */
-#define START_DESCRIPTORS 10
-
 /* The parts that an end takes from the runner, under the lock; the rest of the end is done without it. */
 typedef struct
 {
@@ -792,17 +789,10 @@ runner_begin_start (TcpRunner     *self,
   g_autoptr (GMainContext) context = NULL;
   g_autoptr (TcpEventQueue) events = NULL;
   g_autoptr (TcpEventQueue) former = NULL;
-  g_autoptr (GError) why = NULL;
   gpointer engine = NULL;
 
-  /* GLib aborts a program that has no descriptor left for a context, and a start makes several contexts, some of them
-   * on threads that could not report an error. */
-  if (!tcp_descriptors_try (START_DESCRIPTORS, &why))
-    {
-      g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT,
-                   _("%s cannot be started: %s"), _(self->klass->noun), why->message);
-      return FALSE;
-    }
+  if (!tcp_descriptors_check_start (_(self->klass->noun), error))
+    return FALSE;
   if (self->klass->collect != NULL && !self->klass->collect (self->owner, error))
     return FALSE;
   context = g_main_context_ref_thread_default ();

@@ -7,6 +7,10 @@
 #include <tcptunnel/tcptunnel.h>
 #include "base/i18n.h"
 #include "base/text.h"
+#include "io/descriptors.h"
+
+/* The number of descriptors that it uses: of two sockets, a context and, for each end, a cancellable. */
+#define TRIAL_DESCRIPTORS 5
 
 /* A TLS handshake within the process. GLib does not compare a private key with its certificate; a client does. */
 typedef struct
@@ -168,9 +172,13 @@ tcp_certificate_try_sync (GTlsCertificate  *certificate,
                           GCancellable     *cancellable,
                           GError          **error)
 {
-  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr (GMainContext) context = NULL;
   g_autoptr (GAsyncResult) result = NULL;
 
+  /* GLib aborts the program if the context cannot have a descriptor. */
+  if (!tcp_descriptors_try (TRIAL_DESCRIPTORS, error))
+    return FALSE;
+  context = g_main_context_new ();
   g_main_context_push_thread_default (context);
   tcp_certificate_try (certificate, cancellable, on_tried, &result);
   while (result == NULL)

@@ -12,6 +12,7 @@
 #include "gateway/handshake.h"
 #include "gateway/listener.h"
 #include "gateway/shard.h"
+#include "io/descriptors.h"
 #include "io/heritage.h"
 #include "io/port.h"
 #include "io/reactor.h"
@@ -375,10 +376,17 @@ server_accept (TcpServer *self)
     tcp_listener_accept (self->listener, self->ports->pdata[i]);
 }
 
-/* All ports are open. */
+/* All ports are open. They may have used up the descriptors that were left before. */
 static void
 server_serve (TcpServer *self)
 {
+  g_autoptr (GError) error = NULL;
+
+  if (!tcp_descriptors_check_start (_("the gateway"), &error))
+    {
+      server_fail (self, error);
+      return;
+    }
   for (guint i = 0; i < self->ports->len; i++)
     server_warn_of_port (self, self->ports->pdata[i]);
   server_accept (self);

@@ -9,7 +9,12 @@
 
 #include <gio/gio.h>
 
+#include <tcptunnel/tcptunnel.h>
+
 #include "base/i18n.h"
+
+/* The number of descriptors that a start uses, some of them only for a moment. */
+#define START_DESCRIPTORS 10
 
 /* The number left at which new connections are refused: an eighth, within these bounds. */
 #define MIN_RESERVE 8
@@ -64,6 +69,20 @@ tcp_descriptors_try (guint    n,
   while (i-- > 0)
     close (fds[i]);
   return code == 0;
+}
+
+/* Whether an endpoint can be started. GLib aborts a program that has no descriptor left for a context, and a start makes
+ * several contexts, some of them on threads that could not report an error. */
+gboolean
+tcp_descriptors_check_start (const char  *noun,
+                             GError     **error)
+{
+  g_autoptr (GError) why = NULL;
+
+  if (tcp_descriptors_try (START_DESCRIPTORS, &why))
+    return TRUE;
+  g_set_error (error, TCP_TUNNEL_ERROR, TCP_TUNNEL_ERROR_LIMIT, _("%s cannot be started: %s"), noun, why->message);
+  return FALSE;
 }
 
 /* Whether another descriptor may be opened for a connection. */

@@ -18,6 +18,8 @@ const char *tcp_descriptors_get_advice (void);
 gboolean tcp_descriptors_suffice (int fd);
 gboolean tcp_descriptors_try (guint    n,
                               GError **error);
+gboolean tcp_descriptors_check_start (const char  *noun,
+                                      GError     **error);
 gboolean tcp_descriptors_are_left (void);
 
 G_END_DECLS

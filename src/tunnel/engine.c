@@ -452,10 +452,17 @@ listener_free (Listener *self)
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Listener, listener_free)
 
-/* All ports are open. */
+/* All ports are open. They may have used up the descriptors that were left before. */
 static void
 engine_serve (TcpEngine *self)
 {
+  g_autoptr (GError) error = NULL;
+
+  if (!tcp_descriptors_check_start (_("the tunnel"), &error))
+    {
+      engine_fail (self, error);
+      return;
+    }
   self->serving = TRUE;
   engine_accept (self);
   tcp_links_start (self->links);

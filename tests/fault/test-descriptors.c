@@ -165,11 +165,14 @@ static guint gateway_port, target_port;
 
 /* Starts an endpoint with @n_free descriptors, in a child. To be called before there are threads, since it forks. */
 
+#define LEFT_AFTER_START 5
 #define STARTED 100 /* in place of an error code */
 
+/* @n_listeners: how many further ones the gateway has. */
 static int
 try_start (gboolean is_gateway,
-           guint n_free)
+           guint n_free,
+           guint n_listeners)
 {
   int held[128], status;
   guint n = 0;
@@ -181,8 +184,16 @@ try_start (gboolean is_gateway,
       g_autoptr (GError) error = NULL;
       g_autoptr (TcpGateway) gateway = tcp_gateway_new ("127.0.0.1:9");
       g_autoptr (TcpTunnel) tunnel = test_tunnel_new ("ws://127.0.0.1:9/", TCP_TUNNEL_MODE_SINGLETON);
+      g_autoptr (GListStore) listeners = g_list_store_new (G_TYPE_OBJECT);
       gboolean started;
 
+      for (guint i = 0; i < n_listeners; i++)
+        {
+          g_autoptr (GSocketAddress) address = g_inet_socket_address_new_from_string ("127.0.0.1", 0);
+
+          g_list_store_append (listeners, address);
+        }
+      g_object_set (gateway, "listeners", listeners, "tls-certificate", n_listeners > 0 ? test_certificate () : NULL, NULL);
       tcp_gateway_set_token (gateway, TEST_TOKEN);
       test_set_descriptors (G_N_ELEMENTS (held));
       while ((held[n] = open ("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
@@ -190,6 +201,15 @@ try_start (gboolean is_gateway,
       while (n_free-- > 0)
         close (held[--n]);
       started = tcp_endpoint_start (is_gateway ? TCP_ENDPOINT (gateway) : TCP_ENDPOINT (tunnel), NULL, &error);
+      if (started && n_listeners > 0)
+        {
+          for (guint i = 0; i < LEFT_AFTER_START; i++)
+            g_assert_no_errno (open ("/dev/null", O_RDONLY | O_CLOEXEC));
+          while (open ("/dev/null", O_RDONLY | O_CLOEXEC) >= 0)
+            ;
+          g_assert_false (tcp_gateway_reload (gateway, NULL, &error));
+          g_assert_error (error, G_IO_ERROR, G_IO_ERROR_TOO_MANY_OPEN_FILES);
+        }
       if (started)
         _exit (STARTED);
       g_assert_cmpuint (error->domain, ==, TCP_TUNNEL_ERROR);
@@ -210,18 +230,34 @@ test_start (void)
 {
   for (guint is_gateway = 0; is_gateway < 2; is_gateway++)
     {
-      g_assert_cmpint (try_start (is_gateway, 0), ==, TCP_TUNNEL_ERROR_LIMIT);
-      g_assert_cmpint (try_start (is_gateway, 1), ==, TCP_TUNNEL_ERROR_LIMIT);
+      g_assert_cmpint (try_start (is_gateway, 0, 0), ==, TCP_TUNNEL_ERROR_LIMIT);
+      g_assert_cmpint (try_start (is_gateway, 1, 0), ==, TCP_TUNNEL_ERROR_LIMIT);
       /* A fork takes a second under ThreadSanitizer. */
       for (guint n_free = 2; n_free < 24; n_free += test_count (1, 5))
         {
-          int result = try_start (is_gateway, n_free);
+          int result = try_start (is_gateway, n_free, 0);
 
           g_test_message ("with %u: %d", n_free, result);
           g_assert_true (result == TCP_TUNNEL_ERROR_LIMIT || result == TCP_TUNNEL_ERROR_LISTEN || result == STARTED);
         }
-      g_assert_cmpint (try_start (is_gateway, 24), ==, STARTED);
+      g_assert_cmpint (try_start (is_gateway, 24, 0), ==, STARTED);
     }
+}
+
+/* Listeners do not use up the descriptors that the gateway needs once it runs. */
+static void
+test_listeners (void)
+{
+  /* The first call runs a program. */
+  test_certificate ();
+  for (guint n_free = 20; n_free < 48; n_free += test_count (1, 5))
+    {
+      int result = try_start (TRUE, n_free, 20);
+
+      g_test_message ("with %u: %d", n_free, result);
+      g_assert_true (result == TCP_TUNNEL_ERROR_LIMIT || result == TCP_TUNNEL_ERROR_LISTEN || result == STARTED);
+    }
+  g_assert_cmpint (try_start (TRUE, 48, 20), ==, STARTED);
 }
 
 #define N_TUNNELS 4
@@ -451,6 +487,7 @@ main (int argc,
   g_log_set_writer_func (count_lines, NULL, NULL);
 
   g_test_add_func ("/descriptors/start", test_start);
+  g_test_add_func ("/descriptors/listeners", test_listeners);
   g_test_add_func ("/descriptors/tunnels", test_tunnels);
   g_test_add_func ("/descriptors/program", test_program);
   g_test_add_func ("/descriptors/none", test_none);

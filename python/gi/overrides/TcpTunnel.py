@@ -712,7 +712,7 @@ def _listener(place):
         return Gio.NetworkAddress.new(place[0], _integer("port", place[1], 0, 65535))
     path = os.fsdecode(place) if isinstance(place, (str, bytes, os.PathLike)) else ""
     if "/" not in path:
-        raise TypeError("a listener is a pair of host and port, or a path with a slash, not %r" % (place,))
+        raise TypeError("a listener is a pair of host and port, a path with a slash, or an object of Gio, not %r" % (place,))
     if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
         # Gio would cut it off.
         raise ValueError("the path of a Unix socket has at most %d bytes: %r" % (_MAX_SOCKET_PATH, path))

@@ -19,6 +19,9 @@
 /* How much longer a failure is attributed to a change of the network. */
 #define HASTE G_TIME_SPAN_SECOND
 
+/* How long a dial may go on after its TCP client has left, however long it may take otherwise. */
+#define PARTING_TIMEOUT (10 * G_TIME_SPAN_SECOND)
+
 /* How many tokens in succession may be refused, if attempts to reconnect are unlimited. */
 #define MAX_TOKENS 6
 
@@ -44,7 +47,7 @@ struct _TcpLink
   TcpBackoff backoff;
   GCancellable *dialling; /* NULL if it is not dialling */
   gboolean sent;          /* the request of this dial */
-  gboolean parting;       /* the dial only goes on so that its WebSocket can be closed */
+  TcpTimer *parting;      /* set while the dial only goes on so that its WebSocket can be closed */
   guint token_serial;     /* of the token that was used for it */
   TcpTimer *retry;
   GError *failure;    /* the reason for the current wait */
@@ -103,7 +106,7 @@ link_stop_trying (TcpLink *self)
   if (self->dialling != NULL)
     g_cancellable_cancel (self->dialling);
   g_clear_object (&self->dialling);
-  self->parting = FALSE;
+  tcp_timer_set (self->parting, -1);
   tcp_timer_set (self->retry, -1);
   tcp_timer_set (self->token_timeout, -1);
   self->waiting_for_token = FALSE;
@@ -358,7 +361,7 @@ link_ask_for_token (TcpLink      *self,
 gboolean
 tcp_link_is_parting (TcpLink *self)
 {
-  return self->parting;
+  return tcp_timer_get (self->parting) >= 0;
 }
 
 /* Whether a WebSocket is needed. */
@@ -542,7 +545,6 @@ static void
 link_part (TcpLink       *self,
            TcpDialResult *result)
 {
-  self->parting = FALSE;
   if (result->channel != NULL && result->resumable)
     {
       link_dismiss (result->channel);
@@ -554,6 +556,12 @@ link_part (TcpLink       *self,
       tcp_channel_resume (result->channel);
     }
   link_end (self, NULL);
+}
+
+static void
+on_parting_timeout (gpointer user_data)
+{
+  link_end (user_data, NULL);
 }
 
 static void
@@ -571,7 +579,7 @@ on_dialled (TcpDialResult *result,
   TcpLink *self = user_data;
 
   g_clear_object (&self->dialling);
-  if (self->parting)
+  if (tcp_link_is_parting (self))
     {
       link_part (self, result);
       return;
@@ -685,7 +693,7 @@ on_stream_closed (TcpSession   *session,
   TcpLink *self = user_data;
 
   if (session == self->session && link_has_to_part (self))
-    self->parting = TRUE;
+    tcp_timer_set (self->parting, g_get_monotonic_time () + PARTING_TIMEOUT);
   if (self->services != NULL)
     tcp_services_stream_closed (self->services, stream);
   self->callbacks.stream_closed (self, stream, error, self->user_data);
@@ -697,10 +705,11 @@ on_stream_closed (TcpSession   *session,
     return;
 
   /* The end may not have been reported to the gateway yet. */
-  if (!tcp_session_wants_channel (session) && !self->parting)
+  if (!tcp_session_wants_channel (session) && !tcp_link_is_parting (self))
     link_stop_trying (self);
   link_set_state (self, TCP_TUNNEL_STATE_DISCONNECTED);
-  if (tcp_session_get_channel (session) == NULL && !tcp_session_wants_channel (session) && !self->parting)
+  if (tcp_session_get_channel (session) == NULL && !tcp_session_wants_channel (session) &&
+      !tcp_link_is_parting (self))
     link_end (self, NULL);
 }
 
@@ -1029,6 +1038,7 @@ tcp_link_new (const TcpTunnelSettings *settings,
   self->state = TCP_TUNNEL_STATE_DISCONNECTED;
   tcp_backoff_init (&self->backoff, settings->reconnect_delay, settings->max_reconnect_delay,
                     settings->max_reconnect_attempts);
+  self->parting = tcp_timer_new (on_parting_timeout, self);
   self->retry = tcp_timer_new (on_retry, self);
   self->expiry = tcp_timer_new (on_expired, self);
   self->token_timeout = tcp_timer_new (on_token_timeout, self);
@@ -1045,6 +1055,7 @@ tcp_link_free (TcpLink *self)
 {
   g_assert (self->closed);
 
+  tcp_timer_clear (&self->parting);
   tcp_timer_clear (&self->retry);
   tcp_timer_clear (&self->expiry);
   tcp_timer_clear (&self->token_timeout);

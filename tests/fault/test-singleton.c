@@ -3,8 +3,10 @@
 /* A singleton tunnel in the protocol raw, and what may happen to its WebSocket. */
 
 #include "fixture.h"
+#include "socket-util.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 #define MIB (1 << 20)
 
@@ -370,6 +372,32 @@ test_client_resets_while_opening (void)
     }
 }
 
+/* Even if openings may take any time, one whose client has left does not wait forever for a gateway that does not
+ * answer. */
+static void
+test_client_resets_without_answer (void)
+{
+  guint16 port;
+  int gateway = socket_listen (1, &port);
+  g_autofree char *uri = g_strdup_printf ("ws://127.0.0.1:%u/", port);
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_SINGLETON);
+  g_autofree char *head = NULL;
+  int client, fd;
+
+  g_object_set (tunnel, "connect-timeout", 0, NULL);
+  test_tunnel_start (tunnel);
+  client = client_connect (test_tunnel_get_port (tunnel));
+  fd = accept (gateway, NULL, NULL);
+  g_assert_no_errno (fd);
+  head = http_read_head (fd);
+  client_reset (client);
+  WAIT_UNTIL (client_has_ended (fd));
+
+  client_close (fd);
+  client_close (gateway);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
+}
+
 static void
 test_target_resets (void)
 {
@@ -507,6 +535,7 @@ main (int argc,
   g_test_add_func ("/singleton/session-expired", test_session_expired);
   g_test_add_func ("/singleton/client-resets", test_client_resets);
   g_test_add_func ("/singleton/client-resets-while-opening", test_client_resets_while_opening);
+  g_test_add_func ("/singleton/client-resets-without-answer", test_client_resets_without_answer);
   g_test_add_func ("/singleton/target-resets", test_target_resets);
   g_test_add_func ("/singleton/target-refused", test_target_refused);
   g_test_add_func ("/singleton/reset-on-loss", test_reset_on_loss);

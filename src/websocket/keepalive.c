@@ -44,14 +44,12 @@ has_sign_of_life (TcpKeepalive *self,
   int waiting = 0;
   int unread = 0;
 
-  if (self->callbacks->is_behind (self->user_data))
+  if (self->callbacks->is_behind (self->user_data) || (ioctl (fd, SIOCINQ, &unread) == 0 && unread > 0))
     return TRUE;
-  if (getsockopt (fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 ||
-      ioctl (fd, SIOCOUTQ, &waiting) < 0 || ioctl (fd, SIOCINQ, &unread) < 0)
+  /* A Unix socket has no such information. */
+  if (getsockopt (fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 || ioctl (fd, SIOCOUTQ, &waiting) < 0)
     return self->last_received >= self->asked;
 
-  if (unread > 0)
-    return TRUE;
   if (info.tcpi_last_data_recv * G_TIME_SPAN_MILLISECOND < since)
     return TRUE;
   if (waiting == 0)

@@ -289,11 +289,37 @@ check_behind (gboolean in_socket)
   g_assert_cmpint (end->channel->keepalive.asked, ==, asked);
 }
 
+/* So it may in a Unix socket, although that has no other information. */
+static void
+check_behind_unix (void)
+{
+  ChannelEndOptions options = { .interval = 0, .timeout = LONG };
+  int fds[2];
+  g_autoptr (ChannelEnd) end = NULL;
+  g_autoptr (RawEnd) raw = NULL;
+  gint64 asked;
+
+  g_assert_no_errno (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds));
+  end = channel_end_new (fds[0], FALSE, &options);
+  raw = raw_end_new (fds[1]);
+  tcp_channel_probe (end->channel, LONG);
+  asked = end->channel->keepalive.asked;
+  while (g_get_monotonic_time () == asked)
+    g_thread_yield ();
+  tcp_channel_probe (end->channel, LONG);
+  g_assert_cmpint (end->channel->keepalive.asked, ==, asked);
+
+  raw_end_send (raw, 0x82, TRUE, "x", 1);
+  tcp_channel_probe (end->channel, LONG);
+  g_assert_cmpint (end->channel->keepalive.asked, >, asked);
+}
+
 static void
 test_behind (void)
 {
   check_behind (TRUE);
   check_behind (FALSE);
+  check_behind_unix ();
 }
 
 /* Data shows that the peer is alive, but is not an answer: without one, the channel probes again. */

@@ -90,6 +90,6 @@ notify_send (const char *format,
   va_end (args);
   if (send_text (text, &error))
     return;
-  g_message ("the service manager at %s cannot be told: %s", socket_path, error->message);
+  g_message ("the service manager at %s cannot be notified: %s", socket_path, error->message);
   g_clear_pointer (&socket_path, g_free);
 }

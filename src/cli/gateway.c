@@ -32,10 +32,10 @@ enum
 };
 
 static const char description[] =
-    N_("The first line on stdout is 'listening on ws://HOST:PORT/', with a further line\n"
-    "for each further --listen. Logs go to stderr. To be reached from other machines,\n"
-    "listen on 0.0.0.0:PORT or [::]:PORT. With --listen systemd:NAME it takes the\n"
-    "sockets of this name that systemd passes, and with systemd alone all the others.\n"
+    N_("The first line on stdout is 'listening on ws://HOST:PORT/'. A line follows for\n"
+    "each further --listen. Logs go to stderr. To be reached from other machines,\n"
+    "listen on 0.0.0.0:PORT or [::]:PORT. --listen systemd:NAME is for the sockets of\n"
+    "this name that systemd passes, and --listen systemd for all the others.\n"
     "\n"
     "A token file has lines of the form NAME:TOKEN or NAME:sha256:HASH, which may end\n"
     "in expires=2027-01-31T00:00:00Z; one that begins with # is a comment. The one\n"

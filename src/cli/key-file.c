@@ -125,7 +125,11 @@ note_line (KeyFile    *self,
       g_hash_table_insert (self->lines, g_steal_pointer (&name), GUINT_TO_POINTER (line));
       return TRUE;
     }
-  problems_add (problems, (Place) { self->path, line }, _("the line repeats the %s of line %u"), key == NULL ? "[NAME]" : "KEY", first);
+  if (key == NULL)
+    problems_add (problems, (Place) { self->path, line }, _("the line repeats the [NAME] of line %u"), first);
+  else
+    problems_add (problems, (Place) { self->path, line },
+                  _("the line repeats the KEY of line %u; a list has its values in one line, separated by ;"), first);
   return FALSE;
 }
 

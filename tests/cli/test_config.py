@@ -106,7 +106,8 @@ class Mistakes(unittest.TestCase):
         self.check(f'{self.URI}[phone]\n', ':1: the line stands before the first [NAME]')
         self.check('[phone]\n' + '# one\n' * 1000 + TOKEN, ':1002: ')
         self.check(f'[phone]\n{self.URI}[pad]\n{self.URI}\n [phone] \n', ':6: the line repeats the [NAME] of line 1')
-        self.check(f'[phone]\ntoken=a\n# token=b\n{self.URI}token = c\n', ':5: the line repeats the KEY of line 2')
+        self.check(f'[phone]\ntoken=a\n# token=b\n{self.URI}token = c\n',
+                   ':5: the line repeats the KEY of line 2; a list has its values in one line, separated by ;')
         self.check(b'[phone]\nmode=\xff\n', self.config.path, 'UTF-8')
         self.check('#' * (64 << 20) + '\n', self.config.path, 'more than 67108864 bytes')
 

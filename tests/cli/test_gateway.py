@@ -105,7 +105,7 @@ class Check(Directory):
             '{}/gateway.conf:14: log-level must be one of',
             '{}/gateway.conf:15: drain-timeout must be a duration',
             "{}/gateway.conf:16: watch must be yes or no, not 'perhaps'",
-            '{}/gateway.conf:17: the line repeats the KEY of line 12',
+            '{}/gateway.conf:17: the line repeats the KEY of line 12; a list has its values in one line, separated by ;',
             r"{}/gateway.conf:18: there is no group \[gatewya\]; did you mean 'gateway'\?",
             r'{}/gateway.conf:19: there is no group \[other\]; there are \[gateway\]',
             '{}/gateway.conf:21: allow: .*“c” is neither of the form HOST:PORT',
@@ -174,7 +174,7 @@ class Check(Directory):
         self.write('gateway.conf', f'[targets]\ndb=127.0.0.1:1\n[gateway]\ntoken-file=tokens\nnamed-target=db=127.0.0.1:2\n{rest}')
         self.check('{}/gateway.conf:5: named-target: two targets have the name “db”$')
         self.write('gateway.conf', f'[targets]\ndb=127.0.0.1:1\ndb=127.0.0.1:2\n[gateway]\ntoken-file=tokens\n{rest}')
-        self.check('{}/gateway.conf:3: the line repeats the KEY of line 2$')
+        self.check('{}/gateway.conf:3: the line repeats the KEY of line 2; a list has its values in one line, separated by ;$')
 
     def test_files(self):
         for key, name in (('token-file', 'none'), ('token-file', '.')):

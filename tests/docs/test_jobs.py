@@ -135,8 +135,10 @@ class Jobs(unittest.TestCase):
     def test_c(self):
         """Functions and constants are exported, and properties exist."""
         headers = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "include" / "tcptunnel").glob("*.h"))
-        properties = {spec.name for kind in (TcpTunnel.Tunnel, TcpTunnel.ReverseTunnel) for spec in kind.list_properties()}
+        tunnel = {spec.name for kind in (TcpTunnel.Tunnel, TcpTunnel.ReverseTunnel) for spec in kind.list_properties()}
+        gateway = {spec.name for spec in TcpTunnel.Gateway.list_properties()}
         for row in self.rows:
+            properties = gateway if row["command"].startswith("`gateway ") else tunnel
             with self.subTest(row["job"]):
                 for text in code(row["c"]):
                     for name in re.findall(r"tcp_\w+(?= \()|TCP_\w+", text):

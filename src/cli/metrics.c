@@ -49,7 +49,7 @@ static const Row of_gateway[] = {
   { "sessions_opened_total", NULL, COUNTER, "Sessions that have begun.", M (total_sessions) },
   { "websockets", NULL, GAUGE, "WebSockets that are open.", M (open_websockets) },
   { "pending_connections", NULL, GAUGE, "Accepted connections that are not a WebSocket yet.", M (pending_connections) },
-  { "accepted_connections_total", NULL, COUNTER, "TCP connections that the listener has accepted.", M (accepted_connections) },
+  { "accepted_connections_total", NULL, COUNTER, "TCP connections that the listeners have accepted.", M (accepted_connections) },
   { "dropped_connections_total", NULL, COUNTER, "Accepted connections that were closed without an answer.",
     M (dropped_connections) },
   { "refused_requests_total", NULL, COUNTER, "Requests for a WebSocket that were refused.", M (refused_requests) },

@@ -6,7 +6,7 @@ const COUNTERS = [
   ['sessions_opened_total', 'Sessions'],
   ['session_resumes_total', 'Sessions that were resumed'],
   ['connections_opened_total', 'Connections'],
-  ['accepted_connections_total', 'TCP connections accepted by the listener'],
+  ['accepted_connections_total', 'TCP connections accepted by the listeners'],
   ['dropped_connections_total', 'Accepted connections closed without an answer'],
   ['refused_requests_total', 'Requests refused'],
   ['authentication_failures_total', 'Requests without a valid token'],

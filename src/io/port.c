@@ -8,6 +8,7 @@
 #include "base/invalid.h"
 #include "io/listen.h"
 #include "io/listen-socket.h"
+#include "io/reactor.h"
 
 /* The specification */
 
@@ -88,6 +89,15 @@ tcp_port_new (const TcpPortSpec *spec,
   return self;
 }
 
+/* A forked child must not keep the port in use, even if it does not accept yet. */
+static void
+port_claim (TcpPort  *self,
+            gboolean  claimed)
+{
+  for (guint i = 0; self->sockets != NULL && i < self->sockets->len; i++)
+    tcp_reactor_claim (g_socket_get_fd (self->sockets->pdata[i]), claimed);
+}
+
 /* A port that listens already, in a former program of this process. Copies @file, which is empty if the port has none.
  * Returns NULL if the address of the sockets, of which there is at least one, is not known. */
 TcpPort *
@@ -106,6 +116,7 @@ tcp_port_new_inherited (GPtrArray           *sockets,
   self->address = g_steal_pointer (&address);
   self->file = *file;
   self->file.path = g_strdup (file->path);
+  port_claim (self, TRUE);
   return self;
 }
 
@@ -118,6 +129,7 @@ tcp_port_free (TcpPort *self)
   g_clear_object (&self->resolving);
   tcp_socket_file_remove (&self->file);
   g_clear_pointer (&self->acceptor, tcp_acceptor_free);
+  port_claim (self, FALSE);
   for (guint i = 0; self->sockets != NULL && i < self->sockets->len; i++)
     g_socket_close (self->sockets->pdata[i], NULL);
   g_clear_pointer (&self->sockets, g_ptr_array_unref);
@@ -197,17 +209,28 @@ port_listen_socket (TcpPort  *self,
   return self->sockets != NULL;
 }
 
-/* @addresses are those of its hostname: see tcp_resolve (). NULL if it needs none. */
-gboolean
-tcp_port_listen (TcpPort    *self,
-                 GPtrArray  *addresses,
-                 GError    **error)
+static gboolean
+port_listen (TcpPort    *self,
+             GPtrArray  *addresses,
+             GError    **error)
 {
   if (self->spec.socket != NULL)
     return port_listen_socket (self, error);
   if (self->spec.socket_path != NULL)
     return port_listen_unix (self, error);
   return port_listen_tcp (self, addresses, error);
+}
+
+/* @addresses are those of its hostname: see tcp_resolve (). NULL if it needs none. */
+gboolean
+tcp_port_listen (TcpPort    *self,
+                 GPtrArray  *addresses,
+                 GError    **error)
+{
+  gboolean listens = port_listen (self, addresses, error);
+
+  port_claim (self, TRUE);
+  return listens;
 }
 
 static void

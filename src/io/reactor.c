@@ -104,6 +104,14 @@ note_watched (int      fd,
     atomic_fetch_and (&watched[word], ~bit);
 }
 
+/* A forked child closes descriptors that are claimed, as it does those with a watch, which also ends a claim. */
+void
+tcp_reactor_claim (int      fd,
+                   gboolean claimed)
+{
+  note_watched (fd, claimed);
+}
+
 gint64
 tcp_now (void)
 {

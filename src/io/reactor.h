@@ -59,4 +59,7 @@ void tcp_watch_set (TcpWatch     *self,
 void tcp_watch_rest (TcpWatch *self);
 void tcp_watch_clear (TcpWatch **self);
 
+void tcp_reactor_claim (int      fd,
+                        gboolean claimed);
+
 G_END_DECLS

@@ -2,8 +2,11 @@
 
 #include "base/fork.h"
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "io/listen.h"
+#include "io/port.h"
 
 static guint first, second;
 
@@ -56,11 +59,35 @@ test_once (void)
   g_assert_cmpuint (tcp_fork_count (), ==, before);
 }
 
+/* A child does not keep a port in use that its parent has only opened so far. */
+static void
+test_port (void)
+{
+  TcpPortSpec spec = { .hostname = (char *) "127.0.0.1" };
+  g_autoptr (TcpLog) log = tcp_log_new ("test", TCP_TUNNEL_LOG_LEVEL_NONE);
+  g_autoptr (TcpPort) port = tcp_port_new (&spec, log);
+  g_autoptr (GPtrArray) addresses = NULL;
+  g_autoptr (GError) error = NULL;
+  int fd, status;
+  pid_t child;
+
+  addresses = tcp_resolve_sync (spec.hostname, 0, &error);
+  g_assert_true (tcp_port_listen (port, addresses, &error));
+  fd = g_socket_get_fd (tcp_port_get_socket (port, 0));
+  child = fork ();
+  g_assert_cmpint (child, >=, 0);
+  if (child == 0)
+    _exit (fcntl (fd, F_GETFD) < 0 ? 0 : 1);
+  g_assert_cmpint (waitpid (child, &status, 0), ==, child);
+  g_assert_cmpint (status, ==, 0);
+}
+
 int
 main (int    argc,
       char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/fork/once", test_once);
+  g_test_add_func ("/fork/port", test_port);
   return g_test_run ();
 }

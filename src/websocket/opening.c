@@ -39,6 +39,7 @@ typedef struct
   GString *request;
   gsize written;
   gboolean sent; /* the whole request */
+  gboolean in_handshake; /* of TLS, in a thread */
   char key[32];
   TcpAnswer answer;
 
@@ -137,6 +138,8 @@ on_timeout (gpointer user_data)
 
   self->timed_out = TRUE;
   g_cancellable_cancel (self->cancellable);
+  if (self->in_handshake)
+    g_socket_shutdown (self->socket, TRUE, TRUE, NULL);
   if (self->watch != NULL || self->connect != NULL)
     opening_finish (self, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_TIMED_OUT, g_strerror (ETIMEDOUT)));
 }
@@ -354,9 +357,15 @@ on_handshake (GObject      *object,
 
   g_signal_handlers_disconnect_by_data (object, self);
   self->stream = G_IO_STREAM (g_object_ref (object));
+  self->in_handshake = FALSE;
   tcp_buffered_connection_stop_waiting (self->buffered);
-  if (g_tls_connection_handshake_finish (G_TLS_CONNECTION (object), result, &error) &&
-      !g_cancellable_set_error_if_cancelled (self->cancellable, &error))
+  g_tls_connection_handshake_finish (G_TLS_CONNECTION (object), result, &error);
+  if (g_cancellable_is_cancelled (self->cancellable))
+    {
+      g_clear_error (&error);
+      g_cancellable_set_error_if_cancelled (self->cancellable, &error);
+    }
+  if (error == NULL)
     opening_ask (self);
   else
     opening_finish (self, g_steal_pointer (&error));
@@ -404,7 +413,9 @@ opening_begin_tls (Opening           *self,
     g_tls_connection_set_certificate (tls, self->certificate);
   g_signal_connect (tls, "accept-certificate", G_CALLBACK (on_accept_certificate), self);
   g_clear_object (&self->stream);
-  g_tls_connection_handshake_async (tls, G_PRIORITY_DEFAULT, self->cancellable, on_handshake, self);
+  /* With a cancellable, the wait for the peer would need a descriptor, without which GLib aborts the program. */
+  self->in_handshake = TRUE;
+  g_tls_connection_handshake_async (tls, G_PRIORITY_DEFAULT, NULL, on_handshake, self);
 }
 
 /* TCP */

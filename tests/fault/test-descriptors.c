@@ -373,6 +373,29 @@ test_program (void)
   tunnels_close (&tunnels);
 }
 
+/* TLS handshakes that wait for the gateway need no further descriptors. */
+static void
+test_tls (void)
+{
+  GTlsBackend *backend = g_tls_backend_get_default ();
+  guint16 port;
+  int silent = socket_listen (0, &port);
+  g_autofree char *uri = g_strdup_printf ("wss://127.0.0.1:%u/", port);
+  g_autoptr (TcpTunnel) tunnel = test_tunnel_new (uri, TCP_TUNNEL_MODE_PARALLEL);
+
+  /* Loads it. */
+  g_type_ensure (g_tls_backend_get_client_connection_type (backend));
+  g_object_set (tunnel, "tls-database", test_tls_database (), "connect-timeout", 1000, "max-reconnect-attempts", 0, NULL);
+  test_tunnel_start (tunnel);
+  test_set_descriptors (64);
+  tell (CONNECT, test_tunnel_get_port (tunnel), 40);
+  WAIT_UNTIL (tell (COUNT_ENDS, 0, 0) == 40);
+  tell (DROP, 0, 0);
+  test_set_descriptors (1024);
+  tcp_endpoint_close (TCP_ENDPOINT (tunnel));
+  client_close (silent);
+}
+
 /* If no descriptor is left, connections wait until there are some. */
 static void
 test_none (void)
@@ -490,6 +513,7 @@ main (int argc,
   g_test_add_func ("/descriptors/listeners", test_listeners);
   g_test_add_func ("/descriptors/tunnels", test_tunnels);
   g_test_add_func ("/descriptors/program", test_program);
+  g_test_add_func ("/descriptors/tls", test_tls);
   g_test_add_func ("/descriptors/none", test_none);
   g_test_add_func ("/descriptors/gateway", test_gateway);
 

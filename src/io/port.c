@@ -95,7 +95,8 @@ port_claim (TcpPort  *self,
             gboolean  claimed)
 {
   for (guint i = 0; self->sockets != NULL && i < self->sockets->len; i++)
-    tcp_reactor_claim (g_socket_get_fd (self->sockets->pdata[i]), claimed);
+    if (!g_socket_is_closed (self->sockets->pdata[i]))
+      tcp_reactor_claim (g_socket_get_fd (self->sockets->pdata[i]), claimed);
 }
 
 /* A port that listens already, in a former program of this process. Copies @file, which is empty if the port has none.

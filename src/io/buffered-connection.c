@@ -210,9 +210,11 @@ static gboolean
 buffered_output_is_writable (GPollableOutputStream *stream)
 {
   TcpBufferedOutput *self = TCP_BUFFERED_OUTPUT (stream);
+  gboolean writable = !buffered_output_is_full (self) ||
+                      g_pollable_output_stream_is_writable (G_POLLABLE_OUTPUT_STREAM (self->base));
 
-  return !buffered_output_is_full (self) ||
-         g_pollable_output_stream_is_writable (G_POLLABLE_OUTPUT_STREAM (self->base));
+  tcp_tsan_release (self);
+  return writable;
 }
 
 static GSource *
@@ -226,6 +228,7 @@ buffered_output_create_source (GPollableOutputStream *stream,
     source = g_timeout_source_new (0);
   else
     source = g_pollable_output_stream_create_source (G_POLLABLE_OUTPUT_STREAM (self->base), NULL);
+  tcp_tsan_release (self);
   return g_pollable_source_new_full (stream, source, cancellable);
 }
 
@@ -338,11 +341,15 @@ static gboolean
 buffered_input_is_readable (GPollableInputStream *stream)
 {
   TcpBufferedInput *self = TCP_BUFFERED_INPUT (stream);
+  gboolean readable = self->buffer.data != NULL;
 
-  if (self->buffer.data != NULL)
-    return TRUE;
-  buffered_output_send (self->output, FALSE, NULL, NULL);
-  return g_pollable_input_stream_is_readable (G_POLLABLE_INPUT_STREAM (self->base));
+  if (!readable)
+    {
+      buffered_output_send (self->output, FALSE, NULL, NULL);
+      readable = g_pollable_input_stream_is_readable (G_POLLABLE_INPUT_STREAM (self->base));
+    }
+  tcp_tsan_release (self);
+  return readable;
 }
 
 static GSource *
@@ -361,6 +368,7 @@ buffered_input_create_source (GPollableInputStream *stream,
       buffered_output_send (self->output, FALSE, NULL, NULL);
       source = g_pollable_input_stream_create_source (G_POLLABLE_INPUT_STREAM (self->base), NULL);
     }
+  tcp_tsan_release (self);
   return g_pollable_source_new_full (stream, source, cancellable);
 }
 

@@ -552,17 +552,6 @@ test_flood (void)
     expect_status (fds[i], 101);
 }
 
-static void
-on_suspended (GObject      *gateway,
-              GAsyncResult *result,
-              gpointer      user_data)
-{
-  g_autoptr (GError) error = NULL;
-
-  *(int *) user_data = tcp_gateway_suspend_finish (TCP_GATEWAY (gateway), result, &error);
-  g_assert_no_error (error);
-}
-
 /* As many clients as may be pending at a time are accepted while the gateway is suspended. They are answered when it
  * resumes. */
 static void
@@ -572,15 +561,14 @@ test_suspended (void)
   g_auto (Rig) rig = { 0 };
   g_autoptr (TcpGatewayMetrics) metrics = NULL;
   int fds[N];
-  int state = -1;
+  int state;
 
   rig_init (&rig);
   rig_start (&rig);
   for (guint i = 0; i < N; i++)
     fds[i] = request_with_token (&rig);
   WAIT_UNTIL (rig.calls == N);
-  tcp_gateway_suspend_async (rig.gateway, NULL, on_suspended, &state);
-  WAIT_UNTIL (state >= 0);
+  state = test_suspend_gateway (rig.gateway);
   client_close (state);
 
   for (guint i = 0; i < N; i++)

@@ -385,17 +385,6 @@ test_later_changes (void)
     check_clients (&rig, client_connect (ports[i]), "127.0.0.1");
 }
 
-static void
-on_suspended (GObject *object,
-              GAsyncResult *result,
-              gpointer user_data)
-{
-  g_autoptr (GError) error = NULL;
-
-  *(int *) user_data = tcp_gateway_suspend_finish (TCP_GATEWAY (object), result, &error);
-  g_assert_no_error (error);
-}
-
 /* The clients of all listeners wait while the gateway is suspended; its state, which contains all of them, is valid. */
 static void
 test_suspended (void)
@@ -404,15 +393,14 @@ test_suspended (void)
   g_autoptr (GPtrArray) addresses = NULL;
   g_autoptr (TcpGateway) other = tcp_gateway_new ("127.0.0.1:1");
   g_autoptr (GError) error = NULL;
-  int state = -1;
+  int state;
   int first, last;
 
   rig_add (&rig, g_unix_socket_address_new (rig.path));
   rig_add (&rig, new_address ("127.0.0.1", 0));
   rig_start (&rig);
   addresses = tcp_gateway_get_local_addresses (rig.gateway);
-  tcp_gateway_suspend_async (rig.gateway, NULL, on_suspended, &state);
-  WAIT_UNTIL (state >= 0);
+  state = test_suspend_gateway (rig.gateway);
 
   first = unix_connect (rig.path);
   last = client_connect (get_port (addresses, 2));

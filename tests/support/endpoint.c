@@ -2,6 +2,8 @@
 
 #include "endpoint.h"
 
+#include "test-util.h"
+
 guint64
 test_figure_at (TcpEndpoint *endpoint,
                 gsize        offset)
@@ -32,6 +34,27 @@ test_reload_gateway (TcpGateway *gateway)
 
   tcp_gateway_reload (gateway, NULL, &error);
   g_assert_no_error (error);
+}
+
+static void
+on_suspended (GObject      *gateway,
+              GAsyncResult *result,
+              gpointer      user_data)
+{
+  g_autoptr (GError) error = NULL;
+
+  *(int *) user_data = tcp_gateway_suspend_finish (TCP_GATEWAY (gateway), result, &error);
+  g_assert_no_error (error);
+}
+
+int
+test_suspend_gateway (TcpGateway *gateway)
+{
+  int state = -1;
+
+  tcp_gateway_suspend_async (gateway, NULL, on_suspended, &state);
+  WAIT_UNTIL (state >= 0);
+  return state;
 }
 
 TcpPrincipal *

@@ -21,6 +21,9 @@ guint16 test_port_of (gpointer endpoint);
 /* Reloads the gateway and asserts that this succeeds. */
 void test_reload_gateway (TcpGateway *gateway);
 
+/* Suspends the gateway and asserts that this succeeds. Returns the descriptor of its state, which the caller closes. */
+int test_suspend_gateway (TcpGateway *gateway);
+
 /* Adds a principal, with a token unless that is NULL. The list owns the result. */
 TcpPrincipal *test_add_principal (GListStore *principals,
                                   const char *name,

@@ -125,6 +125,8 @@ async def test_singleton():
         reader, writer = await asyncio.open_connection("127.0.0.1", tunnel.port)
         sent = hashlib.sha256(await echo(reader, writer, 8 * MIB))
         check_request(server)
+        # The command may report this later than the data arrives.
+        await tunnel.wait_for_state("connected", 0)
         for _ in range(3):
             since = len(tunnel.states)
             server.websocket.transport.abort()
@@ -167,6 +169,7 @@ async def test_multiplexed():
 
         reader, writer = await asyncio.open_connection("127.0.0.1", tunnel.port)
         await echo(reader, writer, 1000)
+        await tunnel.wait_for_state("connected", 0)
         since = len(tunnel.states)
         server.websocket.transport.abort()
         try:

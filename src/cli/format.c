@@ -85,9 +85,11 @@ format_peer (TcpConnection *connection,
   return split_address (address, &host) == 0 && host != NULL ? g_steal_pointer (&host) : format_address (address);
 }
 
-/* The URL of a running gateway at an address, or the path of a Unix socket, which has no URL. */
+/* The URL of a running gateway at an address, or the path of a Unix socket, which has no URL. @first is that of its
+ * first listener, NULL if that is a Unix socket: properties that have changed since the start are not used. */
 static char *
 format_listener (TcpGateway     *gateway,
+                 GUri           *first,
                  GSocketAddress *address)
 {
   g_autoptr (GTlsCertificate) certificate = NULL;
@@ -97,6 +99,8 @@ format_listener (TcpGateway     *gateway,
 
   if (host == NULL)
     return format_address (address);
+  if (first != NULL)
+    return g_uri_join (G_URI_FLAGS_ENCODED, g_uri_get_scheme (first), NULL, host, port, g_uri_get_path (first), NULL, NULL);
   g_object_get (gateway, "tls-certificate", &certificate, "path", &path, NULL);
   return g_uri_join (G_URI_FLAGS_NONE, certificate != NULL ? "wss" : "ws", NULL, host, port, path != NULL ? path : "/",
                      NULL, NULL);
@@ -107,11 +111,13 @@ char **
 format_listeners (TcpGateway *gateway)
 {
   g_autoptr (GPtrArray) addresses = tcp_gateway_get_local_addresses (gateway);
+  g_autofree char *uri = tcp_gateway_dup_uri (gateway);
+  g_autoptr (GUri) first = uri != NULL ? g_uri_parse (uri, G_URI_FLAGS_ENCODED, NULL) : NULL;
   g_autoptr (GStrvBuilder) builder = g_strv_builder_new ();
 
   for (guint i = 0; i < addresses->len; i++)
     {
-      g_autofree char *text = format_listener (gateway, addresses->pdata[i]);
+      g_autofree char *text = format_listener (gateway, first, addresses->pdata[i]);
 
       g_strv_builder_add (builder, text);
     }

@@ -222,6 +222,24 @@ class Status(unittest.TestCase):
             self.assertEqual(lines[2:], [f'    also on {address}' for address in addresses[1:]])
             self.assertEqual(command.stop(), 0)
 
+    def test_changed_path(self):
+        """Until its next start, a gateway is shown with the path that it serves."""
+        config = os.path.join(self.runtime.name, 'gateway.conf')
+
+        def write(path):
+            with open(config, 'w') as file:
+                file.write(f'[gateway]\ntarget=127.0.0.1:{self.service.port}\nlisten=127.0.0.1:0;127.0.0.1:0\npath={path}\n')
+
+        write('/a')
+        with Command('gateway', '--config', config, '--watch=no', TCP_TUNNEL_TOKEN=TOKEN) as command:
+            addresses = [command.line().removeprefix('listening on ') for _ in range(2)]
+            write('/b')
+            command.process.send_signal(signal.SIGHUP)
+            command.error_line('changed keys that take effect at the next start: path$')
+            shown, = self.processes()
+            self.assertEqual(shown['gateways'][0]['addresses'], addresses)
+            self.assertEqual(command.stop(), 0)
+
     def test_stopped(self):
         """A process that does not answer is shown as such, and delays the output only briefly."""
         far, _ = self.gateway()

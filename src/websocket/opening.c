@@ -39,7 +39,6 @@ typedef struct
   GString *request;
   gsize written;
   gboolean sent; /* the whole request */
-  gboolean in_handshake; /* of TLS, in a thread */
   char key[32];
   TcpAnswer answer;
 
@@ -138,7 +137,7 @@ on_timeout (gpointer user_data)
 
   self->timed_out = TRUE;
   g_cancellable_cancel (self->cancellable);
-  if (self->in_handshake)
+  if (self->stage == TCP_OPENING_TLS)
     g_socket_shutdown (self->socket, TRUE, TRUE, NULL);
   if (self->watch != NULL || self->connect != NULL)
     opening_finish (self, g_error_new_literal (G_IO_ERROR, G_IO_ERROR_TIMED_OUT, g_strerror (ETIMEDOUT)));
@@ -357,7 +356,6 @@ on_handshake (GObject      *object,
 
   g_signal_handlers_disconnect_by_data (object, self);
   self->stream = G_IO_STREAM (g_object_ref (object));
-  self->in_handshake = FALSE;
   tcp_buffered_connection_stop_waiting (self->buffered);
   g_tls_connection_handshake_finish (G_TLS_CONNECTION (object), result, &error);
   if (g_cancellable_is_cancelled (self->cancellable))
@@ -414,7 +412,6 @@ opening_begin_tls (Opening           *self,
   g_signal_connect (tls, "accept-certificate", G_CALLBACK (on_accept_certificate), self);
   g_clear_object (&self->stream);
   /* With a cancellable, the wait for the peer would need a descriptor, without which GLib aborts the program. */
-  self->in_handshake = TRUE;
   g_tls_connection_handshake_async (tls, G_PRIORITY_DEFAULT, NULL, on_handshake, self);
 }
 

@@ -20,7 +20,7 @@ name_other_kind (GSocket *socket)
   int listening;
 
   if (g_socket_is_closed (socket))
-    return "it is closed";
+    return _("it is closed");
   if (family != G_SOCKET_FAMILY_IPV4 && family != G_SOCKET_FAMILY_IPV6 && family != G_SOCKET_FAMILY_UNIX)
     return _("its address is neither of IPv4 or IPv6 nor that of a Unix socket");
   if (g_socket_get_socket_type (socket) == G_SOCKET_TYPE_DATAGRAM)
